@@ -1,0 +1,5 @@
+"""python -m nabot"""
+
+from nabot.cli import main
+
+main()

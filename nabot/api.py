@@ -1,0 +1,102 @@
+"""nabot from Python. In: sources, conversations, folders, out: decoders and bots.
+
+bot = nabot.tune([{"messages": [...]}, ...], base="smollm2", out="bots/mine")
+print(bot.chat([{"role": "user", "content": "When do you open?"}]))
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nabot.adapters import load_adapter as _load_adapter
+from nabot.adapters import save_adapter as _save_adapter
+from nabot.adapters.lora import LoraConfig, config_of
+from nabot.conversation import Conversation
+from nabot.data import conversations_from
+from nabot.engine import Engine
+from nabot.models.decoder import Decoder
+from nabot.models.loading import load_decoder
+from nabot.models.precision import choose_device, choose_dtype
+from nabot.recipes.opening import Opened, open_bot
+from nabot.recipes.settings import Settings
+from nabot.recipes.tune import TuneRequest
+from nabot.recipes.tune import tune as _tune
+from nabot.sources import resolve
+from nabot.tokenizer import Tokenizer, load_tokenizer
+
+__all__ = ["Bot", "LoraConfig", "load_adapter", "load_bot", "load_model", "save_adapter", "tune"]
+
+Messages = Sequence[Mapping[str, Any]]
+
+
+class Bot:
+    """A finished bot, opened: its base with its adapter on."""
+
+    def __init__(self, opened: Opened, folder: Path) -> None:
+        self.folder, self.record = folder, opened.record
+        self._opened, self._engine = opened, opened.engine()
+
+    @property
+    def engine(self) -> Engine:
+        """A `TextModel`: `generate` answers many conversations at once."""
+        return self._engine
+
+    def chat(self, messages: Messages, **sampling: Any) -> str:
+        """The answer to a conversation; keywords are the fields of `nabot.textmodel.Sampling`."""
+        return "".join(self.stream(messages, **sampling))
+
+    def stream(self, messages: Messages, **sampling: Any) -> Iterator[str]:
+        """The answer piece by piece. Oldest turns that leave no room for an answer are left out."""
+        wanted = self._opened.sampling(**sampling)
+        conversation, _ = self._opened.fitted(Conversation.of(messages), wanted.max_new_tokens)
+        return self._engine.stream(conversation, wanted)
+
+
+def load_model(source: str, *, dtype: str | torch.dtype = "auto", device: str = "auto") -> tuple[Decoder, Tokenizer]:
+    """The decoder and the tokenizer of a source: `decoder(tokens_BT) -> logits_BTV`. Pulls it if needed."""
+    model = resolve(source)
+    place = choose_device(device)
+    kind = dtype if isinstance(dtype, torch.dtype) else choose_dtype(dtype, place)
+    return load_decoder(model.path, dtype=kind, device=place), load_tokenizer(model.path)
+
+
+def load_adapter(decoder: Decoder, folder: str | Path) -> Decoder:
+    """Puts the adapter in `folder` (PEFT's layout) on the decoder and returns it. Raises CheckpointError."""
+    _load_adapter(decoder, Path(folder))
+    return decoder
+
+
+def save_adapter(decoder: Decoder, folder: str | Path) -> None:
+    """Writes the attached adapter in PEFT's layout."""
+    _save_adapter(decoder, Path(folder), config_of(decoder), "")
+
+
+def load_bot(path: str | Path, *, base: str = "", dtype: str = "auto", device: str = "auto") -> Bot:
+    """A finished bot. `base` says where its base lies now, if not where it was. Raises CheckpointError."""
+    return Bot(open_bot(Path(path), base=base, dtype=dtype, device=device), Path(path))
+
+
+def tune(
+    conversations: Sequence[Conversation | Mapping[str, Any]],
+    *,
+    base: str,
+    out: str | Path = "bots/mine",
+    template: str = "",
+    system: str = "",
+    force: bool = False,
+    **settings: Any,
+) -> Bot:
+    """Tunes `base` on the conversations and returns the bot in `out`; keywords are the flat settings (`rank`, `epochs`)."""
+    request = TuneRequest(
+        conversations=conversations_from(conversations),
+        out=Path(out),
+        base=base,
+        settings=Settings().with_values(settings),
+        template=template,
+        system=system,
+        force=force,
+    )
+    _tune(request)
+    return load_bot(out)

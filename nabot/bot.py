@@ -1,0 +1,89 @@
+"""A bot on disk. In: a folder, out: the record in its bot.toml; and back.
+
+BOT/bot.toml        written last: there is none until the re-read adapter gave the same logits
+BOT/adapter/        what was learned, in PEFT's layout
+BOT/template.jinja  the chat template that it was trained with
+BOT/report/         report.html, report.json
+BOT/run/            checkpoints, metrics.jsonl, samples.jsonl, settings.json
+BOT/manifest.json   what made it: inputs with hashes, settings, versions, counts, figures, licences
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from nabot.artifacts import write_file
+from nabot.errors import CheckpointError
+from nabot.text import say
+from nabot.textmodel import Sampling
+
+RECORD, ADAPTER, TEMPLATE, RUN, REPORT, MANIFEST = (
+    "bot.toml",
+    "adapter",
+    "template.jinja",
+    "run",
+    "report",
+    "manifest.json",
+)
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class BotRecord:
+    """What bot.toml says. `template` is the name of a built-in template or "model"; its text is in template.jinja."""
+
+    base: str
+    base_hash: str
+    base_licence: str = "unknown"
+    method: str = "lora"
+    template: str = "model"
+    system: str = ""
+    stop: tuple[str, ...] = ()
+    sampling: Mapping[str, Any] = field(default_factory=dict)  # this bot's defaults, by the fields of `Sampling`
+    format: int = FORMAT
+
+    def sampling_with(self, **changes: Any) -> Sampling:
+        """The bot's defaults with some fields changed; None means unchanged."""
+        own = {k: v for k, v in changes.items() if v is not None}
+        return Sampling(**{"stop": self.stop, **self.sampling, **own})
+
+
+def is_finished(folder: Path) -> bool:
+    """There is a bot here, whole."""
+    return (folder / RECORD).is_file()
+
+
+def is_unfinished(folder: Path) -> bool:
+    """A run began here and has not become a bot yet."""
+    return (folder / RUN / "settings.json").is_file() and not is_finished(folder)
+
+
+def write_record(folder: Path, record: BotRecord) -> None:
+    """The last file of a bot: from now on it counts."""
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(record).items()}
+    write_file(folder / RECORD, tomli_w.dumps(values))
+
+
+def read_record(folder: Path) -> BotRecord:
+    """Raises CheckpointError if there is no bot, only an unfinished one, or a bot.toml that cannot be read."""
+    path = folder / RECORD
+    if is_unfinished(folder):
+        raise CheckpointError(say("bot.unfinished", folder=folder))
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointError(say("bot.none", folder=folder)) from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(say("bot.unreadable", path=path, reason=error)) from error
+    if raw.get("format") != FORMAT:
+        raise CheckpointError(say("bot.format", path=path, seen=raw.get("format"), expected=FORMAT))
+    known = {f.name for f in fields(BotRecord)}
+    values: dict[str, Any] = {k: tuple(v) if k == "stop" else v for k, v in raw.items() if k in known}
+    try:
+        return BotRecord(**values)
+    except TypeError as error:
+        raise CheckpointError(say("bot.unreadable", path=path, reason=error)) from error

@@ -1,0 +1,62 @@
+"""The command line: parses, calls a recipe, prints. Nothing is decided here.
+
+Exit status: 0 done; 1 checked, and the answer is no; 2 the person's input is wrong; 3 the outside failed; 70 a bug;
+130 and 143 stopped by a signal.
+"""
+
+import os
+import sys
+
+
+def main() -> None:
+    """The entry point `nabot`. `--debug` anywhere shows stack traces."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments or bool(os.environ.get("NABOT_DEBUG"))
+    sys.exit(run([a for a in arguments if a != "--debug"], debug=debug))
+
+
+def run(arguments: list[str], *, debug: bool = False) -> int:
+    """Runs one command and returns its exit status; errors are explained on standard error."""
+    from nabot.cli.app import app
+    from nabot.errors import NabotError
+    from nabot.text import say
+
+    try:
+        result = app(arguments, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except NabotError as error:
+        message, status = say("error.prefix", message=error), error.exit_status
+        cause: BaseException = error
+    except (KeyboardInterrupt, EOFError) as error:
+        message, status, cause = say("error.interrupted"), 130, error
+    except BrokenPipeError:  # `nabot list | head`: the reader has seen enough
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - the interpreter flushes it when it ends
+        return 0
+    except Exception as error:
+        status, message = _usage(error)
+        if not message and status:
+            message = say("error.bug", kind=type(error).__name__, message=error)
+        cause = error
+    if debug:
+        import traceback
+
+        traceback.print_exception(cause)
+    if message:
+        print(message, file=sys.stderr)
+    return status
+
+
+def _usage(error: Exception) -> tuple[int, str]:
+    """(status, message) of the parser's own errors and exits; (70, "") for anything else."""
+    if type(error).__name__ == "Exit":
+        return int(getattr(error, "exit_code", 0)), ""
+    if type(error).__name__ == "Abort":
+        return 130, ""
+    explain = getattr(error, "format_message", None)
+    if explain is None:
+        return 70, ""
+    show = getattr(error, "show", None)
+    if show is not None:
+        show()
+        return int(getattr(error, "exit_code", 2)), ""
+    return 2, str(explain())

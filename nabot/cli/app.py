@@ -1,0 +1,217 @@
+"""The verbs, their flags and their help. In: arguments, out: a call of a recipe. Rooms are imported when a verb runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nabot.text import say
+
+app = typer.Typer(
+    name="nabot",
+    help=say("help.nabot"),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help=say("help.data"), no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help=say("help.json"))]
+Force = Annotated[bool, typer.Option("--force", help=say("help.force"))]
+Base = Annotated[str, typer.Option("--base", metavar="SOURCE", help=say("help.base"))]
+Data = Annotated[list[Path], typer.Argument(metavar="DATA...", help=say("help.data_files"), show_default=False)]
+Facts = Annotated[Path | None, typer.Option("--facts", metavar="FILE", help=say("help.facts"))]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from nabot import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def nabot(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help=say("help.version"))
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(help=say("help.models"), rich_help_panel=None)
+def models(json: Json = False) -> None:
+    from nabot.cli.inventory import show_models
+
+    show_models(as_json=json)
+
+
+@app.command(help=say("help.pull"))
+def pull(source: Annotated[str, typer.Argument(help=say("help.source"))], json: Json = False) -> None:
+    from nabot.cli.inventory import pull_model
+
+    pull_model(source, as_json=json)
+
+
+@app.command(help=say("help.init"))
+def init(
+    folder: Annotated[Path, typer.Argument(help=say("help.init_folder"))], force: Force = False, json: Json = False
+) -> None:
+    from nabot.cli.inventory import start_folder
+
+    start_folder(folder, force=force, as_json=json)
+
+
+@data_app.command("check", help=say("help.data_check"))
+def data_check(
+    data: Data,
+    base: Base = "",
+    exam: Annotated[Path | None, typer.Option("--exam", metavar="FILE", help=say("help.check_exam"))] = None,
+    max_length: Annotated[int, typer.Option("--max-length", help=say("help.max_length"))] = 1024,
+    json: Json = False,
+) -> int:
+    from nabot.cli.rows import check_rows
+
+    return check_rows(data, base=base, exam=exam, max_length=max_length, as_json=json)
+
+
+@data_app.command("show", help=say("help.data_show"))
+def data_show(
+    data: Annotated[Path, typer.Argument(help=say("help.data_file"))],
+    base: Base = "smollm2",
+    row: Annotated[int, typer.Option("--row", min=1, help=say("help.row"))] = 1,
+    template: Annotated[str, typer.Option("--template", help=say("help.template"))] = "",
+    system: Annotated[str, typer.Option("--system", help=say("help.system"))] = "",
+    json: Json = False,
+) -> None:
+    from nabot.cli.rows import show_row
+
+    show_row(data, base=base, row=row, template=template, system=system, as_json=json)
+
+
+@app.command(help=say("help.tune"))
+def tune(
+    data: Annotated[
+        list[Path] | None, typer.Argument(metavar="DATA...", help=say("help.data_files"), show_default=False)
+    ] = None,
+    base: Base = "",
+    out: Annotated[Path | None, typer.Option("--out", metavar="BOT", help=say("help.out"))] = None,
+    method: Annotated[str, typer.Option("--method", help=say("help.method"))] = "lora",
+    epochs: Annotated[float | None, typer.Option("--epochs", help=say("help.epochs"))] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help=say("help.minutes"))] = None,
+    rank: Annotated[int | None, typer.Option("--rank", help=say("help.rank"))] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help=say("help.learning_rate"))] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help=say("help.batch_size"))] = None,
+    max_length: Annotated[int | None, typer.Option("--max-length", help=say("help.max_length"))] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help=say("help.seed"))] = None,
+    keep: Annotated[str | None, typer.Option("--keep", help=say("help.keep"))] = None,
+    preset: Annotated[str, typer.Option("--preset", help=say("help.preset"))] = "",
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help=say("help.config"))] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=say("help.set"))] = None,
+    template: Annotated[str, typer.Option("--template", help=say("help.template"))] = "",
+    system: Annotated[str, typer.Option("--system", help=say("help.system"))] = "",
+    probe: Annotated[list[str] | None, typer.Option("--probe", metavar="TEXT", help=say("help.probe"))] = None,
+    start: Annotated[Path | None, typer.Option("--from", metavar="BOT", help=say("help.from"))] = None,
+    resume: Annotated[Path | None, typer.Option("--resume", metavar="BOT", help=say("help.resume"))] = None,
+    skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help=say("help.skip_faulty"))] = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    from nabot.cli.tuning import TuneFlags, resume_bot, tune_bot
+
+    if resume is not None:
+        resume_bot(resume, data=data or [], as_json=json)
+        return
+    shortcuts = {
+        "epochs": epochs,
+        "minutes": minutes,
+        "rank": rank,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "max_length": max_length,
+        "seed": seed,
+        "keep": keep,
+    }
+    flags = TuneFlags(
+        data=data or [],
+        base=base,
+        out=out,
+        method=method,
+        preset=preset,
+        config=config,
+        values={k: v for k, v in shortcuts.items() if v is not None},
+        pairs=set_ or [],
+        template=template,
+        system=system,
+        probes=probe or [],
+        start=start,
+        skip_faulty=skip_faulty,
+        force=force,
+    )
+    tune_bot(flags, as_json=json)
+
+
+@app.command(help=say("help.exam"))
+def exam(
+    bot: Annotated[str, typer.Argument(help=say("help.bot_or_source"))],
+    exam_file: Annotated[Path, typer.Argument(metavar="EXAM", help=say("help.exam_file"))],
+    facts: Facts = None,
+    base: Base = "",
+    require: Annotated[float | None, typer.Option("--require", help=say("help.require"))] = None,
+    json: Json = False,
+) -> int:
+    from nabot.cli.examining import sit_exam
+
+    return sit_exam(bot, exam_file, facts=facts, base=base, require=require, as_json=json)
+
+
+@app.command(help=say("help.chat"))
+def chat(
+    bot: Annotated[str, typer.Argument(help=say("help.bot_or_source"))],
+    base: Base = "",
+    system: Annotated[str | None, typer.Option("--system", help=say("help.system"))] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=say("help.chat_set"))] = None,
+) -> None:
+    from nabot.cli.talking import talk
+
+    talk(bot, base=base, system=system, pairs=set_ or [])
+
+
+@app.command(help=say("help.demo"))
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="BOT", help=say("help.out"))] = Path("bots/dal-cafe"),
+    force: Force = False,
+) -> None:
+    from nabot.cli.demo import run_demo
+
+    run_demo(out, force=force)
+
+
+@app.command("list", help=say("help.list"))
+def list_(
+    folder: Annotated[Path, typer.Argument(help=say("help.bots_folder"))] = Path("bots"), json: Json = False
+) -> None:
+    from nabot.cli.inventory import list_bots
+
+    list_bots(folder, as_json=json)
+
+
+@app.command(help=say("help.show"))
+def show(bot: Annotated[Path, typer.Argument(help=say("help.bot"))], json: Json = False) -> None:
+    from nabot.cli.inventory import show_bot
+
+    show_bot(bot, as_json=json)
+
+
+@app.command(help=say("help.rm"))
+def rm(
+    name: Annotated[str, typer.Argument(help=say("help.rm_name"))],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help=say("help.yes"))] = False,
+    json: Json = False,
+) -> None:
+    from nabot.cli.inventory import remove_named
+
+    remove_named(name, yes=yes, as_json=json)

@@ -1,0 +1,42 @@
+"""`nabot exam`, on a terminal. In: flags, out: a table, perhaps one line of JSON, an exit status."""
+
+from pathlib import Path
+from typing import Any
+
+from nabot.cli.output import console, pulling, put_json, tell
+from nabot.text import say
+
+
+def sit_exam(bot: str, exam: Path, *, facts: Path | None, base: str, require: float | None, as_json: bool) -> int:
+    """Status 1 if `require` is given and the bot (or the bare source) is right less often."""
+    figures = _examined(bot, exam, facts=facts, base=base)
+    from nabot.evals.table import print_exam
+
+    if as_json:
+        put_json(figures)
+    else:
+        print_exam(figures, console(to_stderr=False))
+        if (Path(bot) / "report" / "report.html").is_file():
+            tell(say("exam.report", path=Path(bot) / "report" / "report.html"))
+    best = figures["results"].get("tuned") or figures["results"]["base"]
+    return 1 if require is not None and (best["accuracy"] or 0.0) < require else 0
+
+
+def _examined(bot: str, exam: Path, *, facts: Path | None, base: str) -> dict[str, Any]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from nabot.recipes.exam import ExamWatcher, examine
+
+    screen = console()
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with pulling() as progress, Progress(*columns, console=screen, transient=True) as bar:
+        tasks: list[Any] = []
+
+        def sitting(contestant: str, count: int) -> None:
+            what = say(f"exam.sitting_{contestant}")
+            tasks.append(bar.add_task(what, total=count))
+            if not screen.is_terminal:
+                tell(f"{what} ({count})")
+
+        watcher = ExamWatcher(pulling=progress, sitting=sitting, answered=lambda _: bar.advance(tasks[-1]))
+        return examine(bot, exam, facts=facts, base=base, watcher=watcher)[0]

@@ -1,0 +1,206 @@
+"""`nabot models`, `pull`, `init`, `list`, `show`, `rm`: what is there, and what disk it takes."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from nabot.artifacts import read_json
+from nabot.bot import MANIFEST, RECORD, REPORT, is_finished, is_unfinished, read_record
+from nabot.cli.output import console, pulling, put_json, tell
+from nabot.data import write_starter
+from nabot.errors import ConfigError
+from nabot.sources import installed, models_folder, registry, remove, resolve
+from nabot.text import human_bytes, say
+
+
+def show_models(*, as_json: bool) -> None:
+    """Short names and pulled models, with language, size, licence, and whether they are here."""
+    pulled = {model.name: model for model in installed()}
+    rows: list[dict[str, Any]] = [
+        {
+            "name": short.name,
+            "language": short.language,
+            "parameters": short.parameters,
+            "bytes": short.num_bytes,
+            "licence": short.licence,
+            "here": short.name in pulled,
+            "fits": fits(short.parameters),
+        }
+        for short in registry()
+    ]
+    known = {row["name"] for row in rows}
+    rows += [
+        {
+            "name": model.name,
+            "language": "",
+            "parameters": 0,
+            "bytes": model.num_bytes,
+            "licence": model.licence,
+            "here": True,
+            "fits": True,
+        }
+        for name, model in pulled.items()
+        if name not in known
+    ]
+    if as_json:
+        put_json({"models": rows, "folder": str(models_folder())})
+        return
+    _table(
+        ["models.name", "models.language", "models.size", "models.licence", "models.here", "models.fits"],
+        [
+            [
+                row["name"],
+                row["language"] or "–",
+                human_bytes(row["bytes"]),
+                row["licence"],
+                _yes(row["here"]),
+                _yes(row["fits"]),
+            ]
+            for row in rows
+        ],
+    )
+    tell(say("models.where", folder=models_folder()))
+
+
+def fits(num_parameters: int) -> bool:
+    """Whether a model of that size can be tuned in this machine's free memory: float32 weights and as much again."""
+    import psutil
+
+    return bool(psutil.virtual_memory().total > 2 * 4 * num_parameters)
+
+
+def pull_model(source: str, *, as_json: bool) -> None:
+    """Downloads unless it is here; the path is the answer."""
+    with pulling() as progress:
+        model = resolve(source, progress=progress)
+    if as_json:
+        put_json({"source": model.source, "path": str(model.path), "licence": model.licence})
+    else:
+        tell(say("pull.done", source=model.source, path=model.path, licence=model.licence))
+
+
+def start_folder(folder: Path, *, force: bool, as_json: bool) -> None:
+    """The annotated example to start from."""
+    written = write_starter(folder, force=force)
+    if as_json:
+        put_json({"folder": str(folder), "files": [str(path) for path in written]})
+    else:
+        tell(say("init.done", folder=folder, files=", ".join(path.name for path in written)))
+
+
+def list_bots(folder: Path, *, as_json: bool) -> None:
+    """Bots in a folder and the models they stand on."""
+    bots = [_bot_row(path) for path in sorted(folder.glob("*")) if is_finished(path) or is_unfinished(path)]
+    models: list[dict[str, Any]] = [
+        {"name": m.name, "source": m.source, "bytes": m.num_bytes, "licence": m.licence, "path": str(m.path)}
+        for m in installed()
+    ]
+    if as_json:
+        put_json({"bots": bots, "models": models})
+        return
+    if bots:
+        _table(
+            ["list.bot", "list.base", "list.accuracy", "models.size"],
+            [
+                [b["bot"], b["base"] or say("list.unfinished"), _percent(b["accuracy"]), human_bytes(b["bytes"])]
+                for b in bots
+            ],
+        )
+    else:
+        tell(say("list.no_bots", folder=folder))
+    if models:
+        _table(
+            ["list.model", "models.licence", "models.size"],
+            [[m["name"], m["licence"], human_bytes(m["bytes"])] for m in models],
+        )
+
+
+def show_bot(folder: Path, *, as_json: bool) -> None:
+    """What a bot is made of."""
+    record = read_record(folder)
+    manifest = read_json(folder / MANIFEST)
+    row = {**_bot_row(folder), "record": {"template": record.template, "system": record.system}, "manifest": manifest}
+    if as_json:
+        put_json(row)
+        return
+    figures = manifest["figures"]
+    tell(
+        say(
+            "show.bot",
+            bot=folder,
+            base=record.base,
+            licence=record.base_licence,
+            method=record.method,
+            template=record.template,
+            system=record.system or "–",
+            rows=manifest["rows"]["learned"],
+            steps=figures["steps"],
+            loss=figures["loss"]["last"],
+            accuracy=_percent(row["accuracy"]),
+            size=human_bytes(row["bytes"]),
+        )
+    )
+
+
+def remove_named(name: str, *, yes: bool, as_json: bool) -> None:
+    """Deletes a bot's folder or a pulled model, after asking."""
+    folder = Path(name)
+    is_bot = is_finished(folder) or is_unfinished(folder)
+    if not yes and not _confirmed(say("rm.ask_bot" if is_bot else "rm.ask_model", name=name)):
+        raise ConfigError(say("rm.not_confirmed", name=name))
+    if is_bot:
+        freed = _size(folder)
+        (folder / RECORD).unlink(missing_ok=True)  # a half-deleted bot must not look finished
+        shutil.rmtree(folder)
+    else:
+        freed = remove(name)
+    if as_json:
+        put_json({"removed": name, "bytes": freed})
+    else:
+        tell(say("rm.done", name=name, size=human_bytes(freed)))
+
+
+def _confirmed(question: str) -> bool:
+    import sys
+
+    if not sys.stdin.isatty():
+        return False
+    return input(f"{question} ").strip().lower() in ("y", "yes")
+
+
+def _bot_row(folder: Path) -> dict[str, Any]:
+    finished = is_finished(folder)
+    report = folder / REPORT / "report.json"
+    accuracy = read_json(report)["results"].get("tuned", {}).get("accuracy") if report.is_file() else None
+    return {
+        "bot": str(folder),
+        "finished": finished,
+        "base": read_record(folder).base if finished else "",
+        "accuracy": accuracy,
+        "bytes": _size(folder),
+    }
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
+
+
+def _yes(value: object) -> str:
+    return say("word.yes" if value else "word.no")
+
+
+def _table(head_ids: list[str], rows: list[list[str]]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for text_id in head_ids:
+        table.add_column(say(text_id))
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console(to_stderr=False).print(table)

@@ -1,0 +1,71 @@
+"""`nabot data check` and `nabot data show`. In: files, out: faults, or one row as the model will see it."""
+
+from pathlib import Path
+
+from nabot.cli.output import console, pulling, put_json, tell
+from nabot.data import read_conversations
+from nabot.data.check import LengthOf, check
+from nabot.data.faults import listing
+from nabot.errors import ConfigError
+from nabot.rendering import BUILTIN, OWN, ChatTemplate, Renderer, render_coloured
+from nabot.sources import resolve
+from nabot.text import say
+from nabot.tokenizer import load_tokenizer
+
+
+def check_rows(paths: list[Path], *, base: str, exam: Path | None, max_length: int, as_json: bool) -> int:
+    """Status 1 if something must be repaired."""
+    length_of: LengthOf | None = None
+    if base:
+        renderer = _renderer(base, template="", system="")
+        length_of = lambda conversation: len(renderer.training(conversation).ids)  # noqa: E731
+    report = check(paths, exam=exam, length_of=length_of, max_tokens=max_length if base else None)
+    if as_json:
+        put_json(report.as_dict())
+    else:
+        for file in report.files:
+            tell(
+                say(
+                    "check.file",
+                    file=file.file,
+                    rows=file.num_rows,
+                    layout=file.layout,
+                    container=file.container,
+                    encoding=file.encoding,
+                )
+            )
+        if report.faults:
+            tell(listing(report.faults))
+        tell(say("check.faults" if report.faults else "check.good", rows=report.rows, count=len(report.faults)))
+    return 1 if report.faults else 0
+
+
+def show_row(path: Path, *, base: str, row: int, template: str, system: str, as_json: bool) -> None:
+    """The row as token ids see it; what is trained stands out, also without colour."""
+    conversations = read_conversations([path], skip_faulty=True)
+    if row > len(conversations):
+        raise ConfigError(say("show.no_row", path=path, row=row, rows=len(conversations)))
+    renderer = _renderer(base, template=template, system=system)
+    rendered = renderer.training(conversations[row - 1])
+    pieces = render_coloured(rendered, renderer.tokenizer)
+    if as_json:
+        put_json({"ids": rendered.ids, "trained": rendered.trained, "text": rendered.text})
+        return
+    from rich.text import Text
+
+    text = Text()
+    for piece, trained in pieces:
+        text.append(piece, style="bold black on green" if trained else "dim")
+    screen = console(to_stderr=False)
+    screen.print(text)
+    trained_tokens = sum(rendered.trained)
+    per_character = len(rendered.ids) / max(1, len(rendered.text))
+    tell(say("show.row", row=row, tokens=len(rendered.ids), trained=trained_tokens, per_character=per_character))
+
+
+def _renderer(base: str, *, template: str, system: str) -> Renderer:
+    with pulling() as progress:
+        model = resolve(base, progress=progress)
+    tokenizer = load_tokenizer(model.path)
+    name = template or (OWN if tokenizer.chat_template else BUILTIN[0])
+    return Renderer(ChatTemplate.named(name, tokenizer), tokenizer, system)

@@ -1,0 +1,116 @@
+"""`nabot tune`, on a terminal. In: flags, out: a bot, its progress on standard error."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nabot.cli.output import StepBar, pulling, put_json, tell
+from nabot.errors import ConfigError
+from nabot.text import human_bytes, human_seconds, nearest, say
+
+_METHODS = ("lora",)
+
+
+@dataclass(frozen=True)
+class TuneFlags:
+    """What was typed."""
+
+    data: list[Path]
+    base: str
+    out: Path | None
+    method: str
+    preset: str
+    config: Path | None
+    values: dict[str, Any]
+    pairs: list[str]
+    template: str
+    system: str
+    probes: list[str]
+    start: Path | None
+    skip_faulty: bool
+    force: bool
+
+
+def tune_bot(flags: TuneFlags, *, as_json: bool) -> None:
+    """Checks what can be checked at once, then tunes."""
+    if flags.method not in _METHODS:
+        near = ", ".join(nearest(flags.method, _METHODS)) or "-"
+        raise ConfigError(say("tune.unknown_method", method=flags.method, known=", ".join(_METHODS), nearest=near))
+    if not flags.data:
+        raise ConfigError(say("tune.no_data"))
+    if flags.out is None:
+        raise ConfigError(say("tune.no_out"))
+    if "epochs" in flags.values and "minutes" in flags.values:
+        raise ConfigError(say("tune.epochs_and_minutes"))
+    from nabot.recipes.settings import Settings, parse_pairs, preset, read_toml
+    from nabot.recipes.tune import TuneRequest, request_from_files, tune
+
+    settings = Settings().with_values(preset(flags.preset) if flags.preset else {})
+    for values in (read_toml(flags.config) if flags.config else {}, flags.values, parse_pairs(flags.pairs)):
+        settings = settings.with_values(values)
+
+    def run(watcher: Any) -> dict[str, Any]:
+        request: TuneRequest = request_from_files(
+            flags.data,
+            skip_faulty=flags.skip_faulty,
+            watcher=watcher,
+            out=flags.out,
+            base=flags.base,
+            settings=settings,
+            template=flags.template,
+            system=flags.system,
+            probes=tuple(flags.probes),
+            start_from=flags.start,
+            force=flags.force,
+        )
+        return tune(request, watcher)
+
+    _watched(run, as_json=as_json)
+
+
+def resume_bot(bot: Path, *, data: list[Path], as_json: bool) -> None:
+    """Goes on with an unfinished run; its rows are in its folder already."""
+    if data:
+        raise ConfigError(say("tune.resume_with_data", data=data[0], bot=bot))
+    from nabot.recipes.tune import resume
+
+    _watched(lambda watcher: resume(bot, watcher), as_json=as_json)
+
+
+def _watched(run: Any, *, as_json: bool) -> None:
+    from nabot.recipes.tune import Watcher
+
+    bar = StepBar()
+    with pulling() as progress:
+        watcher = Watcher(
+            pulling=progress,
+            phase=bar.print,
+            note=bar.print,
+            step=bar.step,
+            held_out=lambda state: bar.print(say("tune.held_out", step=state.step, loss=state.held_out_loss)),
+            probe=lambda step, question, answer: bar.print(
+                say("tune.probe", step=step, question=question, answer=" ".join(answer.split()))
+            ),
+        )
+        try:
+            figures = run(watcher)
+        finally:
+            bar.stop()
+    if as_json:
+        put_json(figures)
+    else:
+        tell(_summary(figures))
+
+
+def _summary(figures: dict[str, Any]) -> str:
+    return say(
+        "tune.done",
+        bot=figures["bot"],
+        steps=figures["steps"],
+        tokens=figures["tokens"],
+        time=human_seconds(figures["seconds"]),
+        speed=figures["tokens_per_second"],
+        memory=human_bytes(figures["peak_memory_bytes"]),
+        first=figures["loss"]["first"],
+        last=figures["loss"]["last"],
+    )

@@ -1,0 +1,128 @@
+"""Keys and values of running sequences, one contiguous slot each. In: new keys and values, out: all of a sequence's.
+
+A slot remembers which tokens it holds, also after its sequence has ended: a new sequence that begins with the same
+tokens copies their columns instead of computing them again.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from nabot.models.batch import CachedKeys
+from nabot.models.config import DecoderConfig
+
+_FIRST_CAPACITY = 256  # tokens; doubled when a sequence outgrows it
+
+
+class SlotCache:
+    """Slots of equal capacity: for every layer keys and values [slots, K, S, E]. Grows in both directions."""
+
+    def __init__(self, config: DecoderConfig, *, dtype: torch.dtype, device: torch.device) -> None:
+        self._config, self._dtype, self._device = config, dtype, device
+        self._capacity = 0
+        self._keys: list[Tensor] = []
+        self._values: list[Tensor] = []
+        self.tokens: list[list[int]] = []  # by slot: whose keys and values stand in its first columns
+
+    def reserve(self, slots: int, capacity: int) -> None:
+        """Makes room for `slots` sequences of `capacity` tokens; what is kept stays."""
+        if slots <= len(self.tokens) and capacity <= self._capacity:
+            return
+        capacity = max(self._capacity, capacity, min(_FIRST_CAPACITY, self._config.max_positions))
+        slots = max(slots, len(self.tokens) if slots <= len(self.tokens) else 2 * len(self.tokens))
+        shape = (slots, self._config.num_kv_heads, capacity, self._config.head_width)
+        self._keys = [self._grown(shape, old) for old in self._layers(self._keys)]
+        self._values = [self._grown(shape, old) for old in self._layers(self._values)]
+        self.tokens += [[] for _ in range(slots - len(self.tokens))]
+        self._capacity = capacity
+
+    def _layers(self, kept: list[Tensor]) -> Sequence[Tensor | None]:
+        return kept or [None] * self._config.num_layers
+
+    def _grown(self, shape: tuple[int, ...], old: Tensor | None) -> Tensor:
+        # Zeros, since columns that nobody has written are masked, and even a masked NaN would spread.
+        new = torch.zeros(shape, dtype=self._dtype, device=self._device)
+        if old is not None:
+            new[: old.shape[0], :, : old.shape[2]] = old
+        return new
+
+    def grow_for(self, length: int) -> None:
+        """Room for a sequence of `length` tokens, doubled so that growing stays rare."""
+        if length > self._capacity:
+            self.reserve(len(self.tokens), min(max(2 * self._capacity, length), self._config.max_positions))
+
+    def adopt(self, slot: int, prompt: Sequence[int]) -> int:
+        """Fills `slot` with the longest beginning of `prompt` that some slot holds; returns its length.
+
+        The last token is left out: its logits are wanted, so it has to be computed.
+        """
+        lengths = [common_prefix(held, prompt[:-1]) for held in self.tokens]
+        source = max(range(len(lengths)), key=lambda s: (lengths[s], s == slot))
+        length = lengths[source]
+        if source != slot and length:
+            for layer in (*self._keys, *self._values):
+                layer[slot, :, :length] = layer[source, :, :length]
+        self.tokens[slot] = list(prompt[:length])
+        return length
+
+    def move(self, source: int, target: int) -> None:
+        """The sequence of `source` goes on in `target`."""
+        length = len(self.tokens[source])
+        for layer in (*self._keys, *self._values):
+            layer[target, :, :length] = layer[source, :, :length]
+        self.tokens[target] = list(self.tokens[source])
+
+    def writer(self, slots: Sequence[int], lengths: Sequence[int]) -> "SlotWriter":
+        """The store for one pass over documents that go on in `slots`, with `lengths` new tokens each."""
+        return SlotWriter(self._keys, self._values, slots, [len(self.tokens[s]) for s in slots], lengths)
+
+
+class SlotWriter:
+    """A `KeyValueStore` over some slots of the cache, for one pass."""
+
+    def __init__(
+        self,
+        keys: list[Tensor],
+        values: list[Tensor],
+        slots: Sequence[int],
+        starts: Sequence[int],
+        lengths: Sequence[int],
+    ) -> None:
+        self._keys, self._values = keys, values
+        self._slots, self._starts, self._lengths = list(slots), list(starts), list(lengths)
+        self._seen = tuple(s + n for s, n in zip(starts, lengths, strict=True))
+        self._one_each = max(lengths) == 1
+        device = keys[0].device
+        self._rows_B = torch.tensor(self._slots, device=device)
+        self._columns_B = torch.tensor(self._starts, device=device)
+
+    def extend(self, layer: int, keys_NKE: Tensor, values_NKE: Tensor) -> CachedKeys:
+        """Writes in place and returns views of (or, for scattered slots, copies from) the cache."""
+        for cache, new_NKE in ((self._keys[layer], keys_NKE), (self._values[layer], values_NKE)):
+            if self._one_each:
+                cache[self._rows_B, :, self._columns_B] = new_NKE
+            else:
+                self._write(cache, new_NKE)
+        seen = max(self._seen)
+        return CachedKeys(self._pick(self._keys[layer], seen), self._pick(self._values[layer], seen), self._seen)
+
+    def _write(self, cache: Tensor, new_NKE: Tensor) -> None:
+        pieces = new_NKE.split(self._lengths)
+        for slot, start, piece_TKE in zip(self._slots, self._starts, pieces, strict=True):
+            cache[slot, :, start : start + len(piece_TKE)] = piece_TKE.transpose(0, 1)
+
+    def _pick(self, cache: Tensor, seen: int) -> Tensor:
+        first, count = self._slots[0], len(self._slots)
+        if self._slots == list(range(first, first + count)):
+            return cache[first : first + count, :, :seen]
+        return cache[self._rows_B, :, :seen]
+
+
+def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    length = min(len(first), len(second))
+    for i in range(length):
+        if first[i] != second[i]:
+            return i
+    return length

@@ -1,0 +1,49 @@
+"""The next token. In: logits of one place and a `Sampling`, out: a token id. Every field has an effect."""
+
+import torch
+from torch import Tensor
+
+from nabot.textmodel import Sampling
+
+
+def generator(sampling: Sampling) -> torch.Generator:
+    """The random numbers of one answer: the same seed gives the same answer; no seed, another one each time."""
+    rng = torch.Generator()
+    if sampling.seed is None:
+        rng.seed()
+    else:
+        rng.manual_seed(sampling.seed)
+    return rng
+
+
+def choose(logits_V: Tensor, sampling: Sampling, seen: Tensor, rng: torch.Generator) -> int:
+    """One token id. `seen` are the ids of prompt and answer so far, which the repetition penalty looks at."""
+    if sampling.repetition_penalty != 1.0:
+        logits_V = penalised(logits_V, seen, sampling.repetition_penalty)
+    if sampling.temperature <= 0:
+        return int(logits_V.argmax())
+    probabilities = filtered(logits_V.float() / sampling.temperature, sampling).softmax(-1)
+    return int(torch.multinomial(probabilities.cpu(), 1, generator=rng))
+
+
+def penalised(logits_V: Tensor, seen: Tensor, penalty: float) -> Tensor:
+    """Logits of seen tokens divided by the penalty, or multiplied where negative.   Source: Keskar et al. 2019, §4.1."""
+    logits_V = logits_V.clone()
+    picked = logits_V[seen]
+    logits_V[seen] = torch.where(picked > 0, picked / penalty, picked * penalty)
+    return logits_V
+
+
+def filtered(logits_V: Tensor, sampling: Sampling) -> Tensor:
+    """−∞ for every token that top-k, top-p or min-p leaves out; the most likely one always stays."""
+    if 0 < sampling.top_k < len(logits_V):
+        least = logits_V.topk(sampling.top_k).values[-1]
+        logits_V = logits_V.masked_fill(logits_V < least, -torch.inf)
+    if sampling.top_p < 1.0:
+        ordered, places = logits_V.sort(descending=True)
+        before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)  # probability of all better tokens
+        logits_V = logits_V.index_fill(0, places[(before > sampling.top_p) & (before > 0)], -torch.inf)
+    if sampling.min_p > 0.0:
+        probabilities = logits_V.softmax(-1)
+        logits_V = logits_V.masked_fill(probabilities < sampling.min_p * probabilities.max(), -torch.inf)
+    return logits_V

@@ -1,0 +1,73 @@
+"""The figures of an exam in plain words. In: what `exam.result` gave, out: sentences; and how numbers are written."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nabot.text import say
+
+_HALF = 0.5
+_KEPT_WELL = 0.9  # below this, forgetting deserves a sentence of its own
+
+
+def percent(share: float | None) -> str:
+    """0.912 → "91 %". Only all is 100 and only none is 0, so 0.998 is "> 99 %"."""
+    if share is None:
+        return say("evals.nothing")
+    if 0 < share <= 0.005:
+        return say("evals.percent_below")
+    if 0.995 <= share < 1:
+        return say("evals.percent_above")
+    return say("evals.percent", value=round(share * 100))
+
+
+def interval(figures: Mapping[str, Any]) -> str:
+    """The 95 % interval, such as "84-95 %"; nothing was asked, nothing is known."""
+    if not figures["questions"]:
+        return say("evals.nothing")
+    return say("evals.interval", low=round(figures["low"] * 100), high=round(figures["high"] * 100))
+
+
+def verdict(result: Mapping[str, Any]) -> str:
+    """One sentence: did it learn? Only intervals that lie apart count as learning."""
+    results = result["results"]
+    tuned, base = results.get("tuned"), results.get("base")
+    if not any(r["questions"] for r in results.values()):
+        return say("evals.verdict.nothing_asked")
+    if tuned is None or base is None:
+        only = tuned or base or results["prompted"]
+        name = next(n for n, r in results.items() if r is only)
+        who = say(f"evals.verdict.who.{name}")
+        rival = "" if name == "prompted" else _rival(results)
+        return say("evals.verdict.alone", who=who, share=percent(only["accuracy"]), rival=rival)
+    fields = {"tuned": percent(tuned["accuracy"]), "base": percent(base["accuracy"]), "rival": _rival(results)}
+    return say(f"evals.verdict.{_learned(tuned, base)}", **fields)
+
+
+def remarks(result: Mapping[str, Any]) -> list[str]:
+    """What the verdict leaves out: how sure it is, whether a prompt would do, what was forgotten."""
+    results = result["results"]
+    judged = results.get("tuned") or results.get("base") or results.get("prompted")
+    found = []
+    if judged and judged["questions"]:
+        fields = {"count": judged["questions"], "interval": interval(judged)}
+        found.append(say("evals.remark.interval", **fields))
+    tuned, prompted = results.get("tuned"), results.get("prompted")
+    if tuned and prompted and prompted["low"] > tuned["high"]:
+        found.append(say("evals.remark.prompt_better"))
+    kept = result["general"]["kept"]
+    if kept is not None:
+        found.append(say("evals.remark.kept" if kept >= _KEPT_WELL else "evals.remark.forgot", kept=percent(kept)))
+    return found
+
+
+def _learned(tuned: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+    if tuned["accuracy"] <= base["accuracy"]:
+        return "not"
+    if tuned["low"] <= base["high"]:
+        return "unclear"
+    return "partly" if tuned["accuracy"] < _HALF else "learned"
+
+
+def _rival(results: Mapping[str, Any]) -> str:
+    prompted = results.get("prompted")
+    return say("evals.verdict.rival", share=percent(prompted["accuracy"])) if prompted else ""

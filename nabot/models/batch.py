@@ -1,0 +1,89 @@
+"""What every linear group and every attention gets to know about the tokens before it. In: lengths, out: TokenBatch.
+
+A decoder sees one flat run of N tokens: the documents of a batch end to end, no padding. Packing, cached decoding and
+prefix tuning differ only in the `TokenBatch`, never in the decoder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+BUCKET_STEP = 16  # documents whose lengths round up to the same multiple share one attention product
+
+
+@dataclass(frozen=True)
+class CachedKeys:
+    """Keys and values of each document, new tokens included, padded on the right: [B, K, S, E]; B documents."""
+
+    keys_BKSE: Tensor
+    values_BKSE: Tensor
+    lengths: tuple[int, ...]  # how much of S is real, by document
+
+
+class KeyValueStore(Protocol):
+    """Keeps keys and values of earlier tokens; may start non-empty (prefix tuning), may live in pages (serving)."""
+
+    def extend(self, layer: int, keys_NKE: Tensor, values_NKE: Tensor) -> CachedKeys:
+        """Appends the new tokens' keys and values (rotated already) and returns everything kept so far."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Documents of nearly one length. `tokens_BT` indexes the flat run; behind a document's end it repeats its last
+    token, which causal attention never shows to a real one. `real_M` are the places of [B·T] that are real."""
+
+    tokens_BT: Tensor
+    real_M: Tensor
+    targets_M: Tensor  # where the real ones stand in the flat run
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Where each of N tokens stands: `positions_N` inside its document, `lengths` of the documents (sum N)."""
+
+    positions_N: Tensor
+    lengths: tuple[int, ...]
+    store: KeyValueStore | None = None
+
+    @classmethod
+    def of_documents(
+        cls,
+        lengths: Sequence[int],
+        *,
+        starts: Sequence[int] | None = None,
+        store: KeyValueStore | None = None,
+        device: torch.device | str = "cpu",
+    ) -> "TokenBatch":
+        """Documents of these lengths, end to end; `starts` are the positions of their first tokens (default 0)."""
+        firsts = starts if starts is not None else [0] * len(lengths)
+        positions = [torch.arange(s, s + n) for s, n in zip(firsts, lengths, strict=True)]
+        return cls(torch.cat(positions).to(device), tuple(lengths), store)
+
+    @cached_property
+    def is_rectangular(self) -> bool:
+        """All documents of one length: the flat run is a plain [B, T] rectangle."""
+        return len(set(self.lengths)) == 1
+
+    @cached_property
+    def buckets(self) -> tuple[Bucket, ...]:
+        """The documents grouped by length rounded up; computed once and used by every layer."""
+        groups: dict[int, list[tuple[int, int]]] = {}
+        start = 0
+        for length in self.lengths:
+            groups.setdefault(-(-length // BUCKET_STEP), []).append((start, length))
+            start += length
+        return tuple(_bucket(documents, self.positions_N.device) for _, documents in sorted(groups.items()))
+
+
+def _bucket(documents: list[tuple[int, int]], device: torch.device) -> Bucket:
+    starts_B1 = torch.tensor([s for s, _ in documents]).unsqueeze(1)
+    lengths_B1 = torch.tensor([n for _, n in documents]).unsqueeze(1)
+    steps_1T = torch.arange(int(lengths_B1.max())).unsqueeze(0)
+    tokens_BT = starts_B1 + torch.minimum(steps_1T, lengths_B1 - 1)
+    real_M = (steps_1T < lengths_B1).flatten().nonzero().squeeze(1)
+    return Bucket(tokens_BT.to(device), real_M.to(device), tokens_BT.flatten()[real_M].to(device))

@@ -1,0 +1,139 @@
+"""The LLaMA family's decoder. In: token ids, out: logits. The whole forward is in this file.
+
+Pre-norm RMSNorm, rotary embeddings, grouped-query attention, SwiGLU, tied or untied head (Touvron et al. 2023, arXiv
+2302.13971 §2.2; Grattafiori et al. 2024, arXiv 2407.21783 §3.2). Tensor names are those of Hugging Face's
+LlamaForCausalLM, by way of `slots`.
+"""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from nabot.models import ops
+from nabot.models.batch import TokenBatch
+from nabot.models.config import DecoderConfig
+from nabot.models.linear import LinearGroup
+
+RopeTable = tuple[Tensor, Tensor]
+
+
+class Norm(nn.Module):
+    """RMSNorm with its weight."""
+
+    def __init__(self, path: str, width: int, eps: float) -> None:
+        super().__init__()
+        self.path, self.eps = path, eps
+        self.weight = nn.Parameter(torch.empty(width), requires_grad=False)
+
+    def forward(self, x_ND: Tensor) -> Tensor:
+        return ops.rms_norm(x_ND, self.weight, self.eps)
+
+    def slots(self) -> Iterator[tuple[str, Tensor]]:
+        yield f"{self.path}.weight", self.weight.data
+
+
+class Attention(nn.Module):
+    """Grouped-query attention over the documents of a batch."""
+
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
+        super().__init__()
+        path, width, head_width = f"model.layers.{layer}.self_attn", config.width, config.head_width
+        self.layer, self.num_heads, self.num_kv_heads = layer, config.num_heads, config.num_kv_heads
+        kv_width = config.num_kv_heads * head_width
+        qkv = {"q_proj": config.num_heads * head_width, "k_proj": kv_width, "v_proj": kv_width}
+        self.qkv = LinearGroup(path, qkv, width, bias=config.attention_bias)
+        self.out = LinearGroup(path, {"o_proj": width}, config.num_heads * head_width, bias=config.attention_bias)
+
+    def forward(self, x_ND: Tensor, batch: TokenBatch, table: RopeTable) -> Tensor:
+        heads, kv_heads = self.num_heads, self.num_kv_heads
+        qkv_NJE = self.qkv(x_ND, batch).unflatten(-1, (heads + 2 * kv_heads, -1))
+        qk_NJE = ops.rotate(qkv_NJE[:, : heads + kv_heads], table)
+        out_NHE = ops.attention(qk_NJE[:, :heads], qk_NJE[:, heads:], qkv_NJE[:, heads + kv_heads :], batch, self.layer)
+        return self.out(out_NHE.flatten(1), batch)
+
+
+class Mlp(nn.Module):
+    """SwiGLU feed-forward."""
+
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
+        super().__init__()
+        path, width, inner = f"model.layers.{layer}.mlp", config.width, config.mlp_width
+        self.gate_up = LinearGroup(path, {"gate_proj": inner, "up_proj": inner}, width, bias=config.mlp_bias)
+        self.down = LinearGroup(path, {"down_proj": width}, inner, bias=config.mlp_bias)
+
+    def forward(self, x_ND: Tensor, batch: TokenBatch) -> Tensor:
+        return self.down(ops.swiglu(self.gate_up(x_ND, batch)), batch)
+
+
+class Block(nn.Module):
+    """One layer: attention, then the MLP, each added to the residual stream."""
+
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
+        super().__init__()
+        path = f"model.layers.{layer}"
+        self.attention_norm = Norm(f"{path}.input_layernorm", config.width, config.norm_eps)
+        self.attention = Attention(config, layer)
+        self.mlp_norm = Norm(f"{path}.post_attention_layernorm", config.width, config.norm_eps)
+        self.mlp = Mlp(config, layer)
+
+    def forward(self, x_ND: Tensor, batch: TokenBatch, table: RopeTable) -> Tensor:
+        x_ND = x_ND + self.attention(self.attention_norm(x_ND), batch, table)
+        return x_ND + self.mlp(self.mlp_norm(x_ND), batch)
+
+
+class Decoder(nn.Module):
+    """Token ids to logits; frozen as it is made: what learns is attached from outside (`nabot.adapters`)."""
+
+    checkpoint_blocks = False  # recompute each block in the backward pass, so that only its input is kept
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Parameter(torch.empty(config.vocab_size, config.width), requires_grad=False)
+        self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
+        self.norm = Norm("model.norm", config.width, config.norm_eps)
+        self.output = None if config.tie_embeddings else LinearGroup("", {"lm_head": config.vocab_size}, config.width)
+
+    def forward(self, tokens_BT: Tensor) -> Tensor:
+        """Logits [B, T, V] of B rows of T tokens, each row a document of its own."""
+        rows, length = tokens_BT.shape
+        batch = TokenBatch.of_documents([length] * rows, device=tokens_BT.device)
+        return self.head(self.hidden(self.embed(tokens_BT.flatten()), batch)).unflatten(0, (rows, length))
+
+    def embed(self, tokens_N: Tensor) -> Tensor:
+        """[N] → [N, D]."""
+        return F.embedding(tokens_N, self.embedding)
+
+    def hidden(self, x_ND: Tensor, batch: TokenBatch) -> Tensor:
+        """Embeddings → what the head reads, [N, D], normed."""
+        frequencies = ops.rope_frequencies(self.config.rope, self.config.head_width).to(x_ND.device)
+        table = ops.rope_table(batch.positions_N, frequencies, x_ND.dtype)
+        recompute = self.checkpoint_blocks and torch.is_grad_enabled()
+        for block in self.layers:
+            if recompute:
+                x_ND = checkpoint(block, x_ND, batch, table, use_reentrant=False)
+            else:
+                x_ND = block(x_ND, batch, table)
+        return self.norm(x_ND)
+
+    def head(self, hidden_ND: Tensor) -> Tensor:
+        """[N, D] → logits [N, V] in the dtype of the weights; ask only for the tokens that matter."""
+        if self.output is None:
+            return F.linear(hidden_ND, self.embedding)
+        return self.output(hidden_ND, None)
+
+    @property
+    def frozen_head(self) -> Tensor | None:
+        """[V, D] of a head that is nothing but one frozen product; None where something learns in it."""
+        head = self.embedding if self.output is None else getattr(self.output, "weight", None)
+        return head if isinstance(head, Tensor) and not head.requires_grad else None
+
+    def slots(self) -> Iterator[tuple[str, Tensor]]:
+        """(Hugging Face tensor name, where it lives) for every weight: loaders write there, exporters read there."""
+        yield "model.embed_tokens.weight", self.embedding.data
+        for module in self.modules():
+            if isinstance(module, LinearGroup | Norm):
+                yield from module.slots()

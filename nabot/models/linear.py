@@ -1,0 +1,68 @@
+"""Linear groups: several projections of one input as one product. In: x_ND, out: their results side by side.
+
+Members carry the names that Hugging Face gives its modules; the stacked parameter is the truth, and the names live only
+in the map `slots`. Whatever changes a projection from outside (an adapter, a quantised base) replaces a group by one
+with the same signature.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nabot.models.batch import TokenBatch
+
+
+class Projection(Protocol):
+    """The signature of a linear group and of all that replaces one."""
+
+    path: str
+    members: Mapping[str, int]
+
+    def __call__(self, x_ND: Tensor, batch: TokenBatch | None) -> Tensor: ...
+
+
+class LinearGroup(nn.Module):
+    """y = x Wᵀ (+ b), W being the members' weights stacked along their outputs.
+
+    `path` is the Hugging Face module path of the parent ("model.layers.0.self_attn"), `members` maps a member's name
+    ("q_proj") to its number of outputs.
+    """
+
+    def __init__(self, path: str, members: Mapping[str, int], in_features: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.path = path
+        self.members = dict(members)
+        self.in_features = in_features
+        out_features = sum(members.values())
+        self.weight = nn.Parameter(torch.empty(out_features, in_features), requires_grad=False)
+        self.bias = nn.Parameter(torch.empty(out_features), requires_grad=False) if bias else None
+
+    def forward(self, x_ND: Tensor, batch: TokenBatch | None) -> Tensor:
+        return F.linear(x_ND, self.weight, self.bias)
+
+    def slots(self) -> Iterator[tuple[str, Tensor]]:
+        """(Hugging Face tensor name, view of the stacked parameter) for every member."""
+        for name, rows in member_rows(self.members):
+            full = f"{self.path}.{name}" if self.path else name
+            yield f"{full}.weight", self.weight.data[rows]
+            if self.bias is not None:
+                yield f"{full}.bias", self.bias.data[rows]
+
+
+def member_rows(members: Mapping[str, int]) -> Iterator[tuple[str, slice]]:
+    """Each member and the slice of the stacked outputs that is its own."""
+    start = 0
+    for name, size in members.items():
+        yield name, slice(start, start + size)
+        start += size
+
+
+def linear_groups(module: nn.Module) -> Iterator[tuple[nn.Module, str, LinearGroup]]:
+    """(owner, attribute, group) of every group below `module`, wrapped ones included, in the order of the layers."""
+    for owner in module.modules():
+        for attribute, child in owner.named_children():
+            if isinstance(child, LinearGroup):
+                yield owner, attribute, child

@@ -1,0 +1,86 @@
+"""Examining a bot, or a bare source. In: a bot and an exam file, out: figures, and BOT/report.
+
+Three contestants sit the same exam: the base as it is, the base with the facts in its prompt (the honest rival of
+tuning), and the bot.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nabot.adapters import load_adapter
+from nabot.artifacts import read_json
+from nabot.bot import ADAPTER, MANIFEST, REPORT, RUN, BotRecord, is_finished, is_unfinished
+from nabot.data import ExamQuestion, read_exam, read_text
+from nabot.evals.exam import Contestant, Marked, Sheet, result, sit
+from nabot.evals.report import Report, write_report
+from nabot.recipes.opening import Opened, open_base_of, open_source
+from nabot.sources import Progress
+from nabot.textmodel import Sampling
+from nabot.train.journal import read_journal
+
+_MAX_NEW_TOKENS = 96  # an exam asks for facts, not for essays
+
+
+@dataclass(frozen=True)
+class ExamWatcher:
+    """Who looks on."""
+
+    pulling: Progress | None = None
+    sitting: Callable[[str, int], None] = lambda *_: None  # contestant, number of questions
+    answered: Callable[[Marked], None] = lambda _: None
+
+
+def examine(
+    name: str, exam: Path, *, facts: Path | None = None, base: str = "", watcher: ExamWatcher = ExamWatcher()
+) -> tuple[dict[str, Any], dict[Contestant, Sheet]]:
+    """The figures of design's contract, and every sheet. A bot's report is written into its folder."""
+    questions = read_exam(exam)
+    facts_text = read_text(facts) if facts else ""
+    folder = Path(name)
+    is_bot = is_finished(folder) or is_unfinished(folder)
+    opened, record = _open(name, is_bot=is_bot, base=base, pulling=watcher.pulling)
+    sampling = Sampling(max_new_tokens=_MAX_NEW_TOKENS)
+    sheets: dict[Contestant, Sheet] = {"base": _sit("base", opened, questions, sampling, watcher)}
+    if facts_text:
+        sheets["prompted"] = _sit("prompted", opened, questions, sampling, watcher, facts_text)
+    if record is not None:
+        load_adapter(opened.decoder, folder / ADAPTER)
+        sheets["tuned"] = _sit("tuned", opened, questions, sampling, watcher)
+    figures = result(str(exam), sheets)
+    if record is not None:
+        write_report(folder / REPORT, _report(folder, record, figures, sheets))
+    return figures, sheets
+
+
+def _open(name: str, *, is_bot: bool, base: str, pulling: Progress | None) -> tuple[Opened, BotRecord | None]:
+    if is_bot:
+        return open_base_of(Path(name), base=base, progress=pulling)
+    return open_source(name, progress=pulling), None
+
+
+def _sit(
+    contestant: Contestant,
+    opened: Opened,
+    questions: list[ExamQuestion],
+    sampling: Sampling,
+    watcher: ExamWatcher,
+    facts: str = "",
+) -> Sheet:
+    asked = [q for q in questions if q.group != "general"] if facts else questions
+    watcher.sitting(contestant, len(asked))
+    return sit(opened.engine(), asked, sampling, facts=facts, on_answer=watcher.answered)
+
+
+def _report(folder: Path, record: BotRecord, figures: dict[str, Any], sheets: dict[Contestant, Sheet]) -> Report:
+    manifest = read_json(folder / MANIFEST)
+    return Report(
+        title=folder.name,
+        result=figures,
+        sheets=sheets,
+        metrics=read_journal(folder / RUN / "metrics.jsonl"),
+        samples=read_journal(folder / RUN / "samples.jsonl"),
+        settings=manifest["settings"],
+        manifest=manifest,
+    )

@@ -1,0 +1,54 @@
+"""What made a bot: inputs, settings, versions, counts, figures, licences. In: a finished run, out: manifest.json, card."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from nabot.artifacts import write_file, write_json
+from nabot.bot import MANIFEST, BotRecord
+from nabot.recipes.runfiles import RunPlan
+from nabot.sources import commercial_use
+from nabot.text import say
+
+_LIBRARIES = ("nabot", "torch", "tokenizers", "safetensors", "numpy")
+
+
+def write_manifest(
+    out: Path, record: BotRecord, plan: RunPlan, figures: dict[str, Any], *, rows: int, learned: int, held_out: int
+) -> None:
+    """BOT/manifest.json and the model card, BOT/README.md."""
+    manifest = {
+        "base": {"source": record.base, "hash": record.base_hash},
+        "inputs": plan.inputs,
+        "rows": {"read": rows, "learned": learned, "held_out": held_out},
+        "settings": plan.settings,
+        "template": record.template,
+        "system": record.system,
+        "figures": figures,
+        "versions": {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
+        "licences": licence_ledger(record),
+    }
+    write_json(out / MANIFEST, manifest)
+    write_file(out / "README.md", _card(out, record, figures))
+
+
+def licence_ledger(record: BotRecord) -> dict[str, Any]:
+    """Who owns what went in, and whether the bot may be sold; None where a person has to read the terms."""
+    return {
+        "base": {"name": record.base, "licence": record.base_licence},
+        "data": {"licence": say("manifest.own_data")},
+        "commercial": commercial_use(record.base_licence),
+    }
+
+
+def _card(out: Path, record: BotRecord, figures: dict[str, Any]) -> str:
+    return say(
+        "manifest.card",
+        name=out.name,
+        base=record.base,
+        licence=record.base_licence,
+        steps=figures["steps"],
+        tokens=figures["tokens"],
+        loss=figures["loss"]["last"],
+    )

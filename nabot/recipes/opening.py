@@ -1,0 +1,120 @@
+"""What a person names → something that answers. In: a source or a bot's folder, out: decoder, renderer, licences.
+
+One function serves chat, exam and the Python API: a bot is a source with an adapter and a template of its own.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nabot.adapters import load_adapter
+from nabot.bot import ADAPTER, TEMPLATE, BotRecord, is_finished, is_unfinished, read_record
+from nabot.conversation import Conversation
+from nabot.engine import Engine
+from nabot.errors import CheckpointError
+from nabot.models.decoder import Decoder
+from nabot.models.loading import load_decoder
+from nabot.models.precision import choose_device, choose_dtype
+from nabot.rendering import BUILTIN, OWN, ChatTemplate, Renderer
+from nabot.sources import Model, Progress, base_hash, resolve
+from nabot.text import say
+from nabot.textmodel import Sampling
+from nabot.tokenizer import Tokenizer, load_tokenizer
+
+_LIVELY = {"temperature": 0.7, "top_p": 0.9}  # for a bare model; a bot knows its facts best at temperature 0
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model that is ready to answer; `record` is None for a bare source."""
+
+    name: str
+    model: Model
+    decoder: Decoder
+    renderer: Renderer
+    record: BotRecord | None = None
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.renderer.tokenizer
+
+    def sampling(self, **changes: object) -> Sampling:
+        """The bot's own defaults (or nabot's), with some fields changed."""
+        record = self.record or BotRecord(base="", base_hash="", sampling=_LIVELY)
+        return record.sampling_with(**changes)
+
+    def engine(self) -> Engine:
+        return Engine(self.decoder, self.renderer)
+
+    def fitted(self, conversation: Conversation, max_new_tokens: int) -> tuple[Conversation, int]:
+        """Without the oldest turns that leave no room for an answer, and how many were dropped."""
+        longest = self.decoder.config.max_positions
+        room = max(longest - max_new_tokens, longest // 2)
+        return self.renderer.shortened(conversation, room)
+
+
+def open_source(
+    source: str,
+    *,
+    template: str = "",
+    system: str = "",
+    dtype: str = "auto",
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Opened:
+    """A model as it is, with its own chat template (or the named one; Alpaca's if it has none)."""
+    model = resolve(source, progress=progress)
+    tokenizer = load_tokenizer(model.path)
+    chosen = ChatTemplate.named(template or default_template(tokenizer), tokenizer)
+    place = choose_device(device)
+    decoder = load_decoder(model.path, dtype=choose_dtype(dtype, place), device=place)
+    return Opened(source, model, decoder, Renderer(chosen, tokenizer, system))
+
+
+def open_bot(
+    folder: Path, *, base: str = "", dtype: str = "auto", device: str = "auto", progress: Progress | None = None
+) -> Opened:
+    """A finished bot: its base, checked by hash, with its adapter on. `base` says where its base lies now."""
+    opened, record = open_base_of(folder, base=base, dtype=dtype, device=device, progress=progress)
+    load_adapter(opened.decoder, folder / ADAPTER)
+    return Opened(folder.name, opened.model, opened.decoder, opened.renderer, record)
+
+
+def open_base_of(
+    folder: Path, *, base: str = "", dtype: str = "auto", device: str = "auto", progress: Progress | None = None
+) -> tuple[Opened, BotRecord]:
+    """The bot's base without its adapter, with the bot's template. Raises CheckpointError if it is another base."""
+    record = read_record(folder)
+    source = base or record.base
+    opened = open_source(
+        source, template=record.template, system=record.system, dtype=dtype, device=device, progress=progress
+    )
+    seen = base_hash(opened.model.path)
+    if seen != record.base_hash:
+        raise CheckpointError(
+            say(
+                "bot.other_base",
+                folder=folder,
+                base=record.base,
+                expected=record.base_hash[:12],
+                source=source,
+                seen=seen[:12],
+            )
+        )
+    template = ChatTemplate(record.template, (folder / TEMPLATE).read_text(encoding="utf-8"))
+    return (
+        Opened(opened.name, opened.model, opened.decoder, Renderer(template, opened.tokenizer, record.system)),
+        record,
+    )
+
+
+def open_any(name: str, *, base: str = "", progress: Progress | None = None) -> Opened:
+    """A bot's folder, or else a source."""
+    folder = Path(name)
+    if is_finished(folder) or is_unfinished(folder):
+        return open_bot(folder, base=base, progress=progress)
+    return open_source(name, progress=progress)
+
+
+def default_template(tokenizer: Tokenizer) -> str:
+    """The model's own template, or Alpaca's, which needs no special tokens, for a base model."""
+    return OWN if tokenizer.chat_template else BUILTIN[0]

@@ -1,0 +1,144 @@
+"""Flat settings → the records that the rooms take. In: key=value pairs, files, presets, out: Settings.
+
+The keys are the fields of `LoraConfig` and `TrainConfig`; each is known by its own name alone, so that a flag, a
+`--set`, a line of a run.toml and a preset all say the same.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from nabot.adapters import LoraConfig
+from nabot.errors import ConfigError
+from nabot.text import nearest, say
+from nabot.train.config import TrainConfig
+
+Value = str | int | float | bool | dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a tuning run."""
+
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def with_values(self, values: Mapping[str, Value]) -> "Settings":
+        """These settings with some keys changed. Raises ConfigError naming the nearest key, or the values allowed."""
+        known = dict(_keys())
+        for key in values:
+            if key not in known:
+                near = ", ".join(nearest(key, list(known))) or "-"
+                raise ConfigError(say("settings.unknown", key=key, nearest=near, known=", ".join(known)))
+        changes = {key: _converted(key, value, known[key]) for key, value in values.items()}
+        lora = {k: v for k, v in changes.items() if k in _names(LoraConfig)}
+        train = {k: v for k, v in changes.items() if k in _names(TrainConfig)}
+        if "rank" in lora and "alpha" not in lora:
+            lora["alpha"] = 2.0 * lora["rank"]
+        settings = Settings(replace(self.lora, **lora), replace(self.train, **train))
+        settings._check()
+        return settings
+
+    def as_dict(self) -> dict[str, Any]:
+        """Flat and JSON-like; `with_values` of it gives the same settings."""
+        return {**asdict(self.lora), **asdict(self.train)}
+
+    def _check(self) -> None:
+        for key in ("rank", "batch_size", "row_tokens", "max_length", "learning_rate"):
+            self._require(key, lambda v: v > 0, "> 0")
+        for key in ("epochs", "minutes"):
+            self._require(key, lambda v: v is None or v > 0, "> 0")
+        for key in ("dropout", "warmup_ratio"):
+            self._require(key, lambda v: 0 <= v < 1, "0 ≤ … < 1")
+
+    def _require(self, key: str, holds: Any, allowed: str) -> None:
+        value = self.as_dict()[key]
+        if not holds(value):
+            raise ConfigError(say("settings.bad_value", key=key, value=value, allowed=allowed))
+
+
+# The talk's table (Taori et al. 2023, README) and tloen/alpaca-lora's finetune.py, to the letter.
+PRESETS: dict[str, dict[str, Value]] = {
+    "alpaca-7b": {"batch_size": 128, "learning_rate": 2e-5, "epochs": 3, "max_length": 512, "weight_decay": 0.0},
+    "alpaca-13b": {"batch_size": 128, "learning_rate": 1e-5, "epochs": 5, "max_length": 512, "weight_decay": 0.0},
+    "alpaca-lora": {
+        "batch_size": 128,
+        "learning_rate": 3e-4,
+        "epochs": 3,
+        "max_length": 256,
+        "rank": 8,
+        "alpha": 16,
+        "dropout": 0.05,
+        "targets": "q_proj,v_proj",
+        "schedule": "linear",
+        "held_out": 2000,
+    },
+}
+
+
+def preset(name: str) -> dict[str, Value]:
+    """The values of a preset. Raises ConfigError naming the known ones."""
+    if name not in PRESETS:
+        raise ConfigError(say("settings.unknown_preset", name=name, known=", ".join(PRESETS)))
+    return PRESETS[name]
+
+
+def parse_pairs(pairs: Sequence[str]) -> dict[str, Value]:
+    """["rank=8", …] → {"rank": "8", …}. Raises ConfigError for one without "="."""
+    values: dict[str, Value] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(say("settings.no_equals", pair=pair))
+        values[key.strip().replace("-", "_")] = value.strip()
+    return values
+
+
+def read_toml(path: Path) -> dict[str, Value]:
+    """The flat keys of a run.toml. Raises ConfigError if it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(say("settings.bad_file", path=path, reason=error)) from error
+
+
+def _keys() -> list[tuple[str, Any]]:
+    return [(f.name, get_type_hints(kind)[f.name]) for kind in (LoraConfig, TrainConfig) for f in fields(kind)]
+
+
+def _names(kind: type) -> set[str]:
+    return {f.name for f in fields(kind)}
+
+
+def _converted(key: str, value: Value, kind: Any) -> Any:
+    """The value in the field's type. Raises ConfigError."""
+    choices = get_args(kind) if all(isinstance(a, str) for a in get_args(kind)) else ()
+    if choices:
+        if value not in choices:
+            raise ConfigError(say("settings.bad_value", key=key, value=value, allowed=", ".join(choices)))
+        return value
+    if value is None or (isinstance(value, str) and value.lower() == "none" and type(None) in get_args(kind)):
+        return None
+    plain = next((t for t in (bool, int, float, str) if t is kind or t in get_args(kind)), None)
+    if plain is None or isinstance(value, dict):
+        return value
+    try:
+        return _plain(value, plain)
+    except ValueError:
+        raise ConfigError(say("settings.bad_value", key=key, value=value, allowed=plain.__name__)) from None
+
+
+def _plain(value: Any, kind: type) -> Any:
+    if kind is bool:
+        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if str(value).lower() not in words:
+            raise ValueError(value)
+        return words[str(value).lower()]
+    if kind is int:
+        number = float(value)
+        if number != int(number):
+            raise ValueError(value)
+        return int(number)
+    return kind(value)

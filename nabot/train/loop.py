@@ -1,0 +1,204 @@
+"""The tuning loop. In: a decoder with an adapter, examples, settings, out: a RunState; on the way, checkpoints.
+
+The loop owns the order of events and nothing else: packing, schedule, step, checkpoint and journal are modules of their
+own; probes, progress and signals come in as callables.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from nabot.adapters.peft_files import read_tensors
+from nabot.artifacts import new_folder
+from nabot.data.packing import row_at
+from nabot.errors import ConfigError
+from nabot.models.decoder import Decoder
+from nabot.text import say
+from nabot.train.batches import Example, microbatches
+from nabot.train.checkpoints import RunState, checkpoints, load_checkpoint, remove_folder, save_checkpoint, set_tensors
+from nabot.train.config import TrainConfig
+from nabot.train.journal import Journal
+from nabot.train.schedule import factor
+from nabot.train.step import StepStats, is_finite, mean_loss, train_step, trainable
+
+_MEASURED_STEPS = 4  # of a run that was given minutes, before it chooses its length; the first is a warm-up
+
+
+def _nothing(*_: object) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the loop tells others, and how it is told to stop."""
+
+    on_step: Callable[[RunState, StepStats], None] = _nothing
+    on_held_out: Callable[[RunState], None] = _nothing
+    probe: Callable[[RunState], None] = _nothing  # asks the probe questions of the decoder as it is
+    should_stop: Callable[[], bool] = lambda: False
+
+
+class Trainer:
+    """One run: everything that stays the same from its first step to its last."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        examples: Sequence[Example],
+        held_out: Sequence[Example],
+        config: TrainConfig,
+        folder: Path,
+        hooks: Hooks = Hooks(),
+    ) -> None:
+        self.decoder, self.examples, self.config, self.hooks = decoder, examples, config, hooks
+        self.folder = folder
+        self.device = decoder.embedding.device
+        self.held_out = microbatches(held_out, config.row_tokens, self.device) if held_out else []
+        self.metrics = Journal(folder / "metrics.jsonl")
+        self.optimizer = torch.optim.AdamW(
+            trainable(decoder).values(),
+            lr=config.learning_rate,
+            betas=(config.adam_beta1, config.adam_beta2),
+            eps=config.adam_epsilon,
+            weight_decay=config.weight_decay,
+            fused=self.device.type != "mps",
+        )
+        self.state = RunState(total_steps=0 if config.minutes else self._steps_of_epochs())
+        self._step_seconds: list[float] = []
+
+    def resume(self) -> bool:
+        """Goes back to the newest whole checkpoint; False if there is none and the run begins again."""
+        found = checkpoints(self.folder / "checkpoints")
+        if found:
+            self.state = load_checkpoint(found[-1], self.decoder, self.optimizer)
+        self.metrics.cut_back(self.state.step if found else -1)
+        return bool(found)
+
+    def run(self) -> bool:
+        """Learns until the end, or until asked to stop: True if it came to the end. Either way all is saved."""
+        self.decoder.train()
+        if self.state.step == 0:
+            self._look(first=True)
+        started = time.monotonic() - self.state.seconds
+        while not self._is_done(started):
+            if self.hooks.should_stop():
+                self.save()
+                return False
+            self._one_step()
+            if self._is_due(self.config.eval_every):
+                self._look()
+            if self._is_due(self.config.save_every or 1):
+                self.save()
+        self._look()
+        self.save()
+        self.decoder.eval()
+        return True
+
+    def save(self) -> None:
+        """A checkpoint of this moment."""
+        save_checkpoint(self.folder / "checkpoints", self.decoder, self.optimizer, self.state)
+        for old in self.folder.glob("best/step-*"):
+            if old != self._best_folder():
+                remove_folder(old)
+
+    def restore_best(self) -> None:
+        """Puts back the weights with the lowest held-out loss."""
+        best = self._best_folder()
+        if best is not None:
+            set_tensors(trainable(self.decoder), read_tensors(best / "weights.safetensors"), best)
+
+    def _one_step(self) -> None:
+        state, config = self.state, self.config
+        begun = time.perf_counter()
+        parts = microbatches(self._next_examples(), config.row_tokens, self.device)
+        rate = config.learning_rate * self._factor()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        stats = train_step(self.decoder, parts, self.optimizer, config.max_norm)
+        if not is_finite(stats):
+            raise ConfigError(say("train.not_finite", step=state.step + 1, loss=stats.loss, rate=config.learning_rate))
+        seconds = time.perf_counter() - begun
+        self._step_seconds.append(seconds)
+        state.step += 1
+        state.cursor += len(self._rows())
+        state.tokens += stats.num_tokens
+        state.trained_tokens += stats.num_targets
+        state.seconds += seconds
+        state.first_loss = stats.loss if state.first_loss is None else state.first_loss
+        state.last_loss = stats.loss
+        self.metrics.write(
+            {
+                "step": state.step,
+                "loss": stats.loss,
+                "learning_rate": rate,
+                "grad_norm": stats.grad_norm,
+                "tokens": stats.num_tokens,
+                "trained_tokens": stats.num_targets,
+                "seconds": round(seconds, 4),
+            }
+        )
+        self.hooks.on_step(state, stats)
+
+    def _rows(self) -> range:
+        """Positions, over all epochs, of the next step's conversations."""
+        start = self.state.cursor
+        end = start + self.config.batch_size
+        if not self.config.minutes:
+            end = min(end, math.ceil(self.config.epochs * len(self.examples)))
+        return range(start, end)
+
+    def _next_examples(self) -> list[Example]:
+        count = len(self.examples)
+        return [self.examples[row_at(position, count, self.config.seed)] for position in self._rows()]
+
+    def _steps_of_epochs(self) -> int:
+        return math.ceil(math.ceil(self.config.epochs * len(self.examples)) / self.config.batch_size)
+
+    def _factor(self) -> float:
+        total = self.state.total_steps
+        # A run that still measures its speed warms up as if it were going to take a few hundred steps.
+        warmup = math.ceil(self.config.warmup_ratio * (total or 300))
+        return factor(self.config.schedule, self.state.step, warmup, total or 300)
+
+    def _is_done(self, started: float) -> bool:
+        state, config = self.state, self.config
+        if not state.total_steps and len(self._step_seconds) >= _MEASURED_STEPS:
+            left = (config.minutes or 0) * 60 - (time.monotonic() - started)
+            typical = statistics.median(self._step_seconds[1:])
+            state.total_steps = max(state.step, state.step + int(left / typical))
+        return bool(state.total_steps) and state.step >= state.total_steps
+
+    def _is_due(self, every: int) -> bool:
+        every = every or max(1, len(self.examples) // self.config.batch_size)
+        return self.state.step % every == 0 and self.state.step != self.state.total_steps
+
+    def _look(self, *, first: bool = False) -> None:
+        """Held-out loss and probe answers, of the decoder as it is."""
+        state = self.state
+        if self.held_out:
+            state.held_out_loss = mean_loss(self.decoder, self.held_out)
+            self.metrics.write({"step": state.step, "held_out_loss": state.held_out_loss})
+            if not first and (state.best_loss is None or state.held_out_loss < state.best_loss):
+                state.best_loss, state.best_step = state.held_out_loss, state.step
+                self._save_best()
+            self.hooks.on_held_out(state)
+        self.decoder.eval()
+        self.hooks.probe(state)
+        self.decoder.train()
+
+    def _save_best(self) -> None:
+        best = self._best_folder()
+        if self.config.keep == "best" and best is not None:
+            weights = {name: p.detach().cpu().contiguous() for name, p in trainable(self.decoder).items()}
+            with new_folder(best) as aside:
+                save_file(weights, aside / "weights.safetensors")
+
+    def _best_folder(self) -> Path | None:
+        step = self.state.best_step
+        return None if step is None else self.folder / "best" / f"step-{step:06d}"

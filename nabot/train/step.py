@@ -1,0 +1,70 @@
+"""One optimizer step, and the loss on what is held out. In: microbatches, out: numbers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.utils import clip_grad_norm_
+
+from nabot.models.decoder import Decoder
+from nabot.train.batches import Microbatch
+from nabot.train.loss import answer_loss
+
+
+@dataclass(frozen=True)
+class StepStats:
+    """`loss` is the mean over the step's trained tokens, in nats; `grad_norm` before clipping."""
+
+    loss: float
+    grad_norm: float
+    num_targets: int
+    num_tokens: int
+
+
+def alone(value: float) -> float:
+    """The global sum of a process that is alone; many machines pass their own."""
+    return value
+
+
+def train_step(
+    decoder: Decoder,
+    parts: Sequence[Microbatch],
+    optimizer: torch.optim.Optimizer,
+    max_norm: float,
+    global_sum: Callable[[float], float] = alone,
+) -> StepStats:
+    """Forward, backward, clip, step, forget. Leaves the weights alone if the loss or the gradient is not finite."""
+    num_targets = global_sum(sum(part.num_targets for part in parts))  # over the *whole* step, so that
+    loss = 0.0  # 4 passes of 2 rows give the gradient of 1 pass of 8
+    for part in parts:
+        loss_sum = answer_loss(decoder, part)
+        (loss_sum / num_targets).backward()
+        loss += loss_sum.item()
+    loss = global_sum(loss) / num_targets
+    norm = float(clip_grad_norm_(trainable(decoder).values(), max_norm if max_norm > 0 else float("inf")))
+    stats = StepStats(loss, norm, int(num_targets), sum(part.num_tokens for part in parts))
+    if is_finite(stats):
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return stats
+
+
+def is_finite(stats: StepStats) -> bool:
+    """Neither the loss nor the gradient has overflowed."""
+    return bool(torch.isfinite(torch.tensor([stats.loss, stats.grad_norm])).all())
+
+
+@torch.no_grad()
+def mean_loss(decoder: Decoder, parts: Sequence[Microbatch]) -> float:
+    """Mean −ln p of the trained tokens, in nats, without dropout."""
+    was_training = decoder.training
+    decoder.eval()
+    total = sum(answer_loss(decoder, part).item() for part in parts)
+    decoder.train(was_training)
+    return total / sum(part.num_targets for part in parts)
+
+
+def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    """What learns, by name, in a fixed order."""
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}

@@ -1,0 +1,93 @@
+"""Faults between rows, and the report's form."""
+
+import json
+from pathlib import Path
+
+from nabot.conversation import Conversation
+from nabot.data.check import CheckReport, check
+from nabot.errors import DataError
+
+
+def put(folder: Path, *pairs: tuple[str, ...], name: str = "a.jsonl") -> Path:
+    """Each tuple is one conversation: question, answer, question, answer…"""
+    path = folder / name
+    roles = ("user", "assistant")
+    rows = [{"messages": [{"role": roles[i % 2], "content": t} for i, t in enumerate(turns)]} for turns in pairs]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def put_exam(folder: Path, *questions: tuple[str, ...]) -> Path:
+    path = put(folder, *questions, name="exam.jsonl")
+    rows = [json.loads(line) | {"accept": ["7"]} for line in path.read_text(encoding="utf-8").splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def kinds(report: CheckReport) -> list[tuple[int, str]]:
+    return [(fault.row, fault.kind) for fault in report.faults]
+
+
+def test_clean_rows_have_no_faults_and_the_report_has_the_agreed_form(tmp_path: Path):
+    path = put(tmp_path, ("a?", "1"), ("b?", "2"))
+    assert check([path]).as_dict() == {
+        "rows": 2,
+        "usable": 2,
+        "files": [{"file": str(path), "rows": 2, "container": "jsonl", "layout": "messages", "encoding": "utf-8"}],
+        "faults": [],
+    }
+
+
+def test_faults_are_plain_objects_in_the_order_of_rows(tmp_path: Path):
+    path = put(tmp_path, ("a?", "1"), ("a?", "1"), ("c?", ""))
+    report = check([path]).as_dict()
+    assert report["rows"] == 3
+    assert [list(fault) for fault in report["faults"]] == [["file", "row", "field", "kind", "message", "fixable"]] * 2
+    assert [(fault["row"], fault["kind"]) for fault in report["faults"]] == [(2, "duplicate"), (3, "empty_answer")]
+    json.dumps(report)
+
+
+def test_the_same_question_and_answer_is_a_duplicate_and_with_another_answer_a_contradiction(tmp_path: Path):
+    report = check([put(tmp_path, ("a?", "one"), ("A?  ", "One"), ("a?", "two"))])
+    assert kinds(report) == [(2, "duplicate"), (3, "contradiction")]
+    assert [fault.fixable for fault in report.faults] == [True, False]
+
+
+def test_the_same_last_question_after_other_turns_is_another_question(tmp_path: Path):
+    assert check([put(tmp_path, ("a?", "1", "more?", "x"), ("b?", "2", "more?", "y"))]).faults == ()
+
+
+def test_duplicates_are_found_across_files(tmp_path: Path):
+    first, second = put(tmp_path, ("a?", "1")), put(tmp_path, ("a?", "1"), name="b.jsonl")
+    (fault,) = check([first, second]).faults
+    assert (fault.file, fault.row) == (str(second), 1)
+    assert f"{first}:1" in fault.message
+
+
+def test_an_exam_question_among_the_rows_is_found_whatever_its_punctuation(tmp_path: Path):
+    data = put(tmp_path, ("When do you open?", "At 7"), ("Hi", "Hello", "when do you open", "At 7"), ("Hi!", "Hello"))
+    report = check([data], exam=put_exam(tmp_path, ("Where?",), ("When do you OPEN",)))
+    assert kinds(report) == [(1, "exam_overlap"), (2, "exam_overlap")]
+    assert "exam.jsonl:2" in report.faults[0].message
+
+
+def test_an_exam_of_several_turns_overlaps_only_as_a_whole(tmp_path: Path):
+    data = put(tmp_path, ("Tea?", "3", "And coffee?", "4"), ("Cake?", "5", "And coffee?", "4"))
+    exam = put_exam(tmp_path, ("Cake?", "5", "And coffee?"))
+    assert kinds(check([data], exam=exam)) == [(2, "exam_overlap")]
+
+
+def test_faults_of_the_exam_are_reported_after_those_of_the_rows(tmp_path: Path):
+    data, exam = put(tmp_path, ("a?", "")), put(tmp_path, ("q?",), name="exam.jsonl")
+    assert [fault.kind for fault in check([data], exam=exam).faults] == ["empty_answer", "not_patterns"]
+
+
+def test_rows_longer_than_the_limit_or_not_renderable_are_reported(tmp_path: Path):
+    def length_of(conversation: Conversation) -> int:
+        if conversation.messages[0].content == "bad":
+            raise DataError("the template refuses it")
+        return len(conversation.messages[0].content)
+
+    report = check([put(tmp_path, ("ab", "1"), ("abc", "1"), ("bad", "1"))], length_of=length_of, max_tokens=2)
+    assert kinds(report) == [(2, "too_long"), (3, "not_renderable")]
+    assert report.faults[1].message == "the template refuses it"

@@ -1,0 +1,108 @@
+"""The loss of a frozen head: a sum over trained tokens, chunk by chunk, with a gradient made in the forward pass."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny_models import random_examples, tiny_decoder, with_lora
+from torch import Tensor
+from torch.autograd import gradcheck
+from torch.testing import assert_close
+
+from nabot.train import loss as module
+from nabot.train.batches import Example, collate
+from nabot.train.loss import answer_loss, frozen_head_loss
+
+
+def case(places: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(places)
+    hidden = torch.randn(places, 8, generator=rng, dtype=torch.float64).to(dtype).requires_grad_()
+    weight = torch.randn(23, 8, generator=rng, dtype=torch.float64).to(dtype)
+    return hidden, weight, torch.randint(0, 23, (places,), generator=rng)
+
+
+def test_it_passes_gradcheck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHUNK", 4)
+    hidden, weight, targets = case(11)
+    assert gradcheck(lambda h: frozen_head_loss(h, weight, targets), (hidden,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("places", [1, 4, 5, 11, 600])
+def test_it_equals_cross_entropy_and_its_gradient(
+    places: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if places < 600:
+        monkeypatch.setattr(module, "CHUNK", 4)
+    hidden, weight, targets = case(places, dtype)
+    ours, twin = (
+        frozen_head_loss(hidden, weight, targets),
+        F.cross_entropy(hidden @ weight.t(), targets, reduction="sum"),
+    )
+    tolerance = 1e-10 if dtype == torch.float64 else 1e-5
+    assert_close(ours, twin, atol=tolerance, rtol=tolerance)
+    mine, expected = (torch.autograd.grad(3 * out, hidden)[0] for out in (ours, twin))
+    assert_close(mine, expected, atol=tolerance, rtol=tolerance)
+
+
+def test_large_logits_do_not_overflow() -> None:
+    hidden, weight, targets = case(9, torch.float32)
+    far = (hidden.detach() * 1e4).requires_grad_()
+    loss = frozen_head_loss(far, weight, targets)
+    loss.backward()
+    assert_close(loss.double(), F.cross_entropy((far.double() @ weight.double().t()), targets, reduction="sum"))
+    assert far.grad is not None
+    assert torch.isfinite(far.grad).all()
+
+
+def test_no_place_costs_nothing() -> None:
+    hidden, weight, targets = case(0)
+    loss = frozen_head_loss(hidden, weight, targets)
+    loss.backward()
+    assert loss.item() == 0
+
+
+def test_without_a_gradient_none_is_made() -> None:
+    hidden, weight, targets = case(9)
+    with torch.no_grad():
+        loss = frozen_head_loss(hidden, weight, targets)
+    assert not loss.requires_grad
+    assert_close(loss, frozen_head_loss(hidden, weight, targets).detach(), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("variant", ["gqa", "tied"])
+def test_answer_loss_is_minus_log_probability_of_the_trained_tokens(variant: str) -> None:
+    decoder = tiny_decoder(variant, torch.float64)
+    ids = [5, 17, 3, 96, 0, 41, 41, 8]
+    trained = [True, False, False, True, True, False, True, False]  # the first can have no loss
+    with torch.no_grad():
+        logs_TV = decoder(torch.tensor([ids]))[0].log_softmax(-1)
+        loss = answer_loss(decoder, collate([Example.of(ids, trained)]))
+    expected = -sum(logs_TV[n - 1, ids[n]] for n in (3, 4, 6))
+    assert_close(loss, expected, atol=1e-10, rtol=1e-10)
+
+
+def test_tokens_behind_the_last_trained_one_are_not_computed() -> None:
+    example = Example.of([1, 2, 3, 4, 5], [False, False, True, False, False])
+    assert example == Example(inputs=(1, 2), places=(1,), targets=(3,))
+
+
+def test_a_head_that_learns_takes_the_plain_path_with_the_same_loss() -> None:
+    decoder = with_lora(tiny_decoder("gqa", torch.float64))
+    part = collate(random_examples([12, 30, 7]))
+    frozen = answer_loss(decoder, part)
+    assert decoder.output is not None
+    decoder.output.weight.requires_grad_()
+    assert decoder.frozen_head is None
+    learning = answer_loss(decoder, part)
+    assert_close(learning, frozen, atol=1e-10, rtol=1e-10)
+    learning.backward()
+    assert decoder.output.weight.grad is not None
+
+
+def test_a_row_without_a_trained_token_adds_nothing() -> None:
+    decoder = with_lora(tiny_decoder("gqa", torch.float64))
+    rows = random_examples([12, 30, 7])
+    nothing = Example.of([1, 2, 3], [False, False, False])
+    assert_close(
+        answer_loss(decoder, collate([nothing, *rows])), answer_loss(decoder, collate(rows)), atol=1e-10, rtol=0
+    )
