@@ -16,7 +16,7 @@ from typing import Any
 
 import tomli_w
 
-from nabot.artifacts import write_file
+from nabot.artifacts import read_json, write_file
 from nabot.errors import CheckpointError
 from nabot.text import say
 from nabot.textmodel import Sampling
@@ -87,3 +87,25 @@ def read_record(folder: Path) -> BotRecord:
         return BotRecord(**values)
     except TypeError as error:
         raise CheckpointError(say("bot.unreadable", path=path, reason=error)) from error
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What made the bot. Raises CheckpointError if it is missing or damaged."""
+    try:
+        manifest: dict[str, Any] = read_json(folder / MANIFEST)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(say("bot.unreadable", path=folder / MANIFEST, reason=_reason(error))) from error
+    return manifest
+
+
+def read_template(folder: Path) -> str:
+    """The Jinja source of the bot's chat template. Raises CheckpointError if it is missing or damaged."""
+    try:
+        return (folder / TEMPLATE).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(say("bot.unreadable", path=folder / TEMPLATE, reason=_reason(error))) from error
+
+
+def _reason(error: Exception) -> str:
+    """Without the path, which the message names already."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

@@ -36,6 +36,7 @@ class Completion:
     num_tokens: int
     num_prompt_tokens: int
     finish: Literal["stop", "length", "abort"]
+    ids: tuple[int, ...] = ()  # the answer's tokens, end token included; empty where the model does not tell
 
 
 class TextModel(Protocol):

@@ -12,6 +12,26 @@ def smollm2_gguf() -> Path:
     given = os.environ.get("NABOT_TEST_GGUF")
     if given:
         return Path(given)
-    from nabot.sources import resolve  # noqa: PLC0415 (the network only where the file is not given)
+    from nabot.sources import resolve
 
     return Path(resolve("smollm2").path)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder of a few thousand random weights, with a tokenizer and a chat template. Leave it as it is."""
+    from tiny_model import write_tiny_model
+
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_bot_folder(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished bot on `tiny_model_folder`. Leave it as it is; tests that change a bot copy it."""
+    from tiny_model import conversations
+
+    import nabot
+
+    folder = tmp_path_factory.mktemp("bots") / "tiny"
+    nabot.tune(conversations(), base=str(tiny_model_folder), out=folder, epochs=1, held_out=2, rehearsal_ratio=0)
+    return folder

@@ -137,14 +137,18 @@ def with_lora(decoder: Decoder, config: LoraConfig = LoraConfig(rank=4, alpha=8)
     return decoder
 
 
-def random_examples(lengths: Sequence[int], seed: int = 0) -> list[Example]:
-    """Rows of these many tokens, of which about a half, and always the last, is trained."""
+def random_examples(lengths: Sequence[int], seed: int = 0, beginning: int = 0) -> list[Example]:
+    """Rows of these many tokens, of which about a half, and always the last, is trained.
+
+    Before them stand `beginning` tokens that all rows have in common and none learns.
+    """
     rng = torch.Generator().manual_seed(seed)
+    head = torch.randint(0, VOCAB, (beginning,), generator=rng).tolist()
     rows = []
     for length in lengths:
         ids = torch.randint(0, VOCAB, (length,), generator=rng).tolist()
         trained = (torch.rand(length, generator=rng) < 0.5).tolist()
-        rows.append(Example.of(ids, [*trained[:-1], True]))
+        rows.append(Example.of(head + ids, [*[False] * beginning, *trained[:-1], True]))
     return rows
 
 

@@ -104,7 +104,7 @@ def set_adapter_tensors(module: nn.Module, tensors: dict[str, Tensor], origin: P
     for name, place in places.items():
         if place.shape != tensors[name].shape:
             seen, expected = list(tensors[name].shape), list(place.shape)
-            raise CheckpointError(say("models.wrong_shape", origin=origin, name=name, seen=seen, expected=expected))
+            raise CheckpointError(say("adapters.wrong_shape", origin=origin, name=name, seen=seen, expected=expected))
         place.copy_(tensors[name])
 
 

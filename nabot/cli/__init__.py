@@ -34,7 +34,7 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         return 0
     except Exception as error:
         status, message = _usage(error)
-        if not message and status:
+        if status == 70:
             message = say("error.bug", kind=type(error).__name__, message=error)
         cause = error
     if debug:

@@ -160,7 +160,7 @@ def exam(
     exam_file: Annotated[Path, typer.Argument(metavar="EXAM", help=say("help.exam_file"))],
     facts: Facts = None,
     base: Base = "",
-    require: Annotated[float | None, typer.Option("--require", help=say("help.require"))] = None,
+    require: Annotated[float | None, typer.Option("--require", min=0, max=1, help=say("help.require"))] = None,
     json: Json = False,
 ) -> int:
     from nabot.cli.examining import sit_exam

@@ -1,5 +1,6 @@
 """`nabot exam`, on a terminal. In: flags, out: a table, perhaps one line of JSON, an exit status."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def _examined(bot: str, exam: Path, *, facts: Path | None, base: str) -> dict[st
 
     screen = console()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with pulling() as progress, Progress(*columns, console=screen, transient=True) as bar:
+    bar = Progress(*columns, console=screen, transient=True)
+    with pulling() as progress, bar if screen.is_terminal else nullcontext():
         tasks: list[Any] = []
 
         def sitting(contestant: str, count: int) -> None:

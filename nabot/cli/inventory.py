@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nabot.artifacts import read_json
-from nabot.bot import MANIFEST, RECORD, REPORT, is_finished, is_unfinished, read_record
+from nabot.bot import RECORD, REPORT, is_finished, is_unfinished, read_manifest, read_record
 from nabot.cli.output import console, pulling, put_json, tell
 from nabot.data import write_starter
 from nabot.errors import ConfigError
@@ -118,7 +118,7 @@ def list_bots(folder: Path, *, as_json: bool) -> None:
 def show_bot(folder: Path, *, as_json: bool) -> None:
     """What a bot is made of."""
     record = read_record(folder)
-    manifest = read_json(folder / MANIFEST)
+    manifest = read_manifest(folder)
     row = {**_bot_row(folder), "record": {"template": record.template, "system": record.system}, "manifest": manifest}
     if as_json:
         put_json(row)

@@ -56,7 +56,8 @@ def pulling() -> Iterator[Callable[[int, int | None, str], None]]:
     try:
         yield show
     finally:
-        bar.stop()
+        if bar.live.is_started:  # else rich would write an empty line
+            bar.stop()
 
 
 class StepBar:

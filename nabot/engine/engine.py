@@ -44,6 +44,7 @@ class Engine:
         self._waiting: deque[Answer] = deque()
         self._running: list[Answer] = []  # the sequence at place i owns slot i
         self._next_number = 0
+        self._inboxes: dict[int, deque[Event]] = {}  # of answers that `generate` or `stream` follows
 
     # ---- the surface
 
@@ -66,44 +67,38 @@ class Engine:
     @torch.inference_mode()
     def step(self) -> list[Event]:
         """One pass through the decoder; nothing to do gives an empty list."""
-        arrived = self._admit()
-        if arrived:
-            return self._advance(arrived)
-        return self._advance(self._running) if self._running else []
+        answers = self._admit() or self._running
+        events = self._advance(answers) if answers else []
+        self._deliver(events)
+        return events
 
+    @torch.inference_mode()
     def abort(self, number: int) -> None:
         """Ends an answer; numbers that have ended already are ignored."""
         for answer in [a for a in (*self._waiting, *self._running) if a.number == number]:
             answer.abort()
+            self._deliver([Event(number, "", answer.completion())])
         self._waiting = deque(a for a in self._waiting if a.finish is None)
         self._retire()
 
     def generate(self, prompts: Sequence[Conversation], sampling: Sampling) -> Iterator[Completion]:
         """Answers in the order of the prompts."""
         numbers = [self.add(prompt, sampling) for prompt in prompts]
-        done: dict[int, Completion] = {}
+        self._inboxes.update((number, deque()) for number in numbers)
         try:
             for number in numbers:
-                while number not in done:
-                    done.update((e.number, e.completion) for e in self.step() if e.completion)
-                yield done.pop(number)
+                yield from (event.completion for event in self._events_of(number) if event.completion)
         finally:
-            for number in numbers:
-                self.abort(number)
+            self._leave(numbers)
 
     def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
         """One answer, piece by piece, never half a character. Closing the iterator ends the answer."""
         number = self.add(conversation, sampling)
+        self._inboxes[number] = deque()
         try:
-            while True:
-                for event in self.step():
-                    if event.number == number:
-                        if event.text:
-                            yield event.text
-                        if event.completion:
-                            return
+            yield from (event.text for event in self._events_of(number) if event.text)
         finally:
-            self.abort(number)
+            self._leave([number])
 
     @torch.inference_mode()
     def loglikelihood(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
@@ -111,8 +106,8 @@ class Engine:
         tokenizer = self.renderer.tokenizer
         results = []
         for context, continuation in pairs:
-            before = tokenizer.encode(context)
-            after = tokenizer.encode_piece(continuation, continues=bool(before))
+            before = tokenizer.encode(context) or [self._first_token]
+            after = tokenizer.encode_piece(continuation, continues=bool(context), at_start=not context)
             tokens = torch.tensor(before + after, device=self._device)
             batch = TokenBatch.of_documents([len(tokens)], device=self._device)
             hidden_ND = self.decoder.hidden(self.decoder.embed(tokens), batch)
@@ -126,6 +121,34 @@ class Engine:
     @property
     def _device(self) -> torch.device:
         return self.decoder.embedding.device
+
+    @property
+    def _first_token(self) -> int:
+        """What stands before a text where the tokenizer puts nothing: something has to, to predict its first token."""
+        tokenizer = self.renderer.tokenizer
+        return next((n for n in (tokenizer.bos_id, tokenizer.eos_id) if n is not None), 0)
+
+    def _deliver(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.number in self._inboxes:
+                self._inboxes[event.number].append(event)
+
+    def _events_of(self, number: int) -> Iterator[Event]:
+        """What happens to one answer, to its end; what happens to others meanwhile waits in their inboxes."""
+        inbox = self._inboxes[number]
+        while True:
+            while not inbox:
+                self.step()
+            event = inbox.popleft()
+            yield event
+            if event.completion:
+                return
+
+    def _leave(self, numbers: Sequence[int]) -> None:
+        """Nobody follows these any more."""
+        for number in numbers:
+            del self._inboxes[number]
+            self.abort(number)
 
     def _admit(self) -> list[Answer]:
         """Takes waiting prompts into slots, as many as one pass should read."""

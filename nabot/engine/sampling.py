@@ -42,7 +42,7 @@ def filtered(logits_V: Tensor, sampling: Sampling) -> Tensor:
     if sampling.top_p < 1.0:
         ordered, places = logits_V.sort(descending=True)
         before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)  # probability of all better tokens
-        logits_V = logits_V.index_fill(0, places[(before > sampling.top_p) & (before > 0)], -torch.inf)
+        logits_V = logits_V.index_fill(0, places[(before >= sampling.top_p) & (before > 0)], -torch.inf)
     if sampling.min_p > 0.0:
         probabilities = logits_V.softmax(-1)
         logits_V = logits_V.masked_fill(probabilities < sampling.min_p * probabilities.max(), -torch.inf)

@@ -52,7 +52,7 @@ class Sequence:
     def completion(self) -> Completion:
         """The whole answer, once it has ended."""
         assert self.finish is not None, f"sequence {self.number} is still running"
-        return Completion(self._text, len(self.answer), len(self.prompt), self.finish)
+        return Completion(self._text, len(self.answer), len(self.prompt), self.finish, tuple(self.answer))
 
     def _end(self, finish: Literal["stop", "length", "abort"]) -> str:
         self.finish = finish

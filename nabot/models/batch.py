@@ -44,11 +44,16 @@ class Bucket:
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """Where each of N tokens stands: `positions_N` inside its document, `lengths` of the documents (sum N)."""
+    """Where each of N tokens stands: `positions_N` inside its document, `lengths` of the documents.
+
+    The first `shared` tokens are the beginning of every document, computed once (a system prompt, virtual tokens); the
+    documents that follow them go on where they end. N = shared + sum(lengths).
+    """
 
     positions_N: Tensor
     lengths: tuple[int, ...]
     store: KeyValueStore | None = None
+    shared: int = 0
 
     @classmethod
     def of_documents(
@@ -57,23 +62,27 @@ class TokenBatch:
         *,
         starts: Sequence[int] | None = None,
         store: KeyValueStore | None = None,
+        shared: int = 0,
         device: torch.device | str = "cpu",
     ) -> "TokenBatch":
-        """Documents of these lengths, end to end; `starts` are the positions of their first tokens (default 0)."""
-        firsts = starts if starts is not None else [0] * len(lengths)
+        """Documents of these lengths, end to end, behind `shared` tokens that all of them begin with.
+
+        `starts` are the positions of their first own tokens (default: right behind the shared ones).
+        """
+        firsts = starts if starts is not None else [shared] * len(lengths)
         positions = [torch.arange(s, s + n) for s, n in zip(firsts, lengths, strict=True)]
-        return cls(torch.cat(positions).to(device), tuple(lengths), store)
+        return cls(torch.cat([torch.arange(shared), *positions]).to(device), tuple(lengths), store, shared)
 
     @cached_property
     def is_rectangular(self) -> bool:
-        """All documents of one length: the flat run is a plain [B, T] rectangle."""
-        return len(set(self.lengths)) == 1
+        """All documents of one length, nothing shared: the flat run is a plain [B, T] rectangle."""
+        return len(set(self.lengths)) == 1 and not self.shared
 
     @cached_property
     def buckets(self) -> tuple[Bucket, ...]:
         """The documents grouped by length rounded up; computed once and used by every layer."""
         groups: dict[int, list[tuple[int, int]]] = {}
-        start = 0
+        start = self.shared
         for length in self.lengths:
             groups.setdefault(-(-length // BUCKET_STEP), []).append((start, length))
             start += length

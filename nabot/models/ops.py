@@ -148,18 +148,34 @@ def attention(q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, batch: TokenBatch, la
         rows = len(batch.lengths)
         out = _causal(*(x.unflatten(0, (rows, -1)) for x in (q_NHE, k_NKE, v_NKE)))
         return out.flatten(0, 1)
-    out_NHE = torch.empty_like(q_NHE)
-    pieces = []
+    outputs, places = [], []
+    if batch.shared:
+        outputs.append(_causal(*(x[: batch.shared].unsqueeze(0) for x in (q_NHE, k_NKE, v_NKE))).squeeze(0))
+        places.append(torch.arange(batch.shared, device=q_NHE.device))
     for bucket in batch.buckets:
-        out = _causal(q_NHE[bucket.tokens_BT], k_NKE[bucket.tokens_BT], v_NKE[bucket.tokens_BT])
-        pieces.append(out.flatten(0, 1)[bucket.real_M])
-    return out_NHE.index_copy(0, torch.cat([b.targets_M for b in batch.buckets]), torch.cat(pieces))
+        k, v = (_behind(x[: batch.shared], x[bucket.tokens_BT]) for x in (k_NKE, v_NKE))
+        outputs.append(_causal(q_NHE[bucket.tokens_BT], k, v).flatten(0, 1)[bucket.real_M])
+        places.append(bucket.targets_M)
+    return torch.empty_like(q_NHE).index_copy(0, torch.cat(places), torch.cat(outputs))
 
 
-def _causal(q_BTHE: Tensor, k_BTKE: Tensor, v_BTKE: Tensor) -> Tensor:
-    q, k, v = (x.transpose(1, 2) for x in (q_BTHE, k_BTKE, v_BTKE))
+def _behind(shared_PKE: Tensor, own_BTKE: Tensor) -> Tensor:
+    """Each document's own keys (or values) behind those that all of them share."""
+    if not len(shared_PKE):
+        return own_BTKE
+    return torch.cat([shared_PKE.expand(len(own_BTKE), -1, -1, -1), own_BTKE], 1)
+
+
+def _causal(q_BTHE: Tensor, k_BSKE: Tensor, v_BSKE: Tensor) -> Tensor:
+    """Attention of the last T of S tokens to themselves and all before them."""
+    q, k, v = (x.transpose(1, 2) for x in (q_BTHE, k_BSKE, v_BSKE))
     grouped = q.shape[1] != k.shape[1]
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=grouped).transpose(1, 2)
+    tokens, seen = q.shape[2], k.shape[2]
+    mask = None
+    if tokens not in (1, seen):  # the last query sees everything, the first all but tokens - 1
+        mask = torch.ones(tokens, seen, dtype=torch.bool, device=q.device).tril(seen - tokens)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=tokens == seen, enable_gqa=grouped)
+    return out.transpose(1, 2)
 
 
 def _attend_cached(q_NHE: Tensor, cached: CachedKeys, batch: TokenBatch) -> Tensor:
@@ -168,22 +184,9 @@ def _attend_cached(q_NHE: Tensor, cached: CachedKeys, batch: TokenBatch) -> Tens
     outputs = []
     for row, q_THE in enumerate(q_NHE.split(batch.lengths)):
         seen = cached.lengths[row]
-        k_KSE, v_KSE = cached.keys_BKSE[row, :, :seen], cached.values_BKSE[row, :, :seen]
-        outputs.append(_attend_to(q_THE, k_KSE, v_KSE))
+        k_SKE, v_SKE = (x[row, :, :seen].transpose(0, 1) for x in (cached.keys_BKSE, cached.values_BKSE))
+        outputs.append(_causal(*(x.unsqueeze(0) for x in (q_THE, k_SKE, v_SKE))).squeeze(0))
     return torch.cat(outputs)
-
-
-def _attend_to(q_THE: Tensor, k_KSE: Tensor, v_KSE: Tensor) -> Tensor:
-    tokens, seen = q_THE.shape[0], k_KSE.shape[1]
-    q_1HTE = q_THE.transpose(0, 1).unsqueeze(0)
-    grouped = q_THE.shape[1] != k_KSE.shape[0]
-    mask = None
-    if tokens not in (1, seen):  # the last query sees everything, the first all but tokens - 1
-        mask = torch.ones(tokens, seen, dtype=torch.bool, device=q_THE.device).tril(seen - tokens)
-    out = F.scaled_dot_product_attention(
-        q_1HTE, k_KSE.unsqueeze(0), v_KSE.unsqueeze(0), attn_mask=mask, is_causal=tokens == seen, enable_gqa=grouped
-    )
-    return out.squeeze(0).transpose(0, 1)
 
 
 def _attend_one_each(q_BHE: Tensor, cached: CachedKeys) -> Tensor:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nabot.adapters import load_adapter
-from nabot.artifacts import read_json
-from nabot.bot import ADAPTER, MANIFEST, REPORT, RUN, BotRecord, is_finished, is_unfinished
+from nabot.bot import ADAPTER, REPORT, RUN, BotRecord, is_finished, is_unfinished, read_manifest
 from nabot.data import ExamQuestion, read_exam, read_text
 from nabot.evals.exam import Contestant, Marked, Sheet, result, sit
 from nabot.evals.report import Report, write_report
@@ -20,7 +19,7 @@ from nabot.sources import Progress
 from nabot.textmodel import Sampling
 from nabot.train.journal import read_journal
 
-_MAX_NEW_TOKENS = 96  # an exam asks for facts, not for essays
+_MAX_NEW_TOKENS = 64  # an exam asks for facts, not for essays
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def _sit(
 
 
 def _report(folder: Path, record: BotRecord, figures: dict[str, Any], sheets: dict[Contestant, Sheet]) -> Report:
-    manifest = read_json(folder / MANIFEST)
+    manifest = read_manifest(folder)
     return Report(
         title=folder.name,
         result=figures,

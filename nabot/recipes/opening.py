@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nabot.adapters import load_adapter
-from nabot.bot import ADAPTER, TEMPLATE, BotRecord, is_finished, is_unfinished, read_record
+from nabot.bot import ADAPTER, BotRecord, is_finished, is_unfinished, read_record, read_template
 from nabot.conversation import Conversation
 from nabot.engine import Engine
 from nabot.errors import CheckpointError
@@ -100,7 +100,7 @@ def open_base_of(
                 seen=seen[:12],
             )
         )
-    template = ChatTemplate(record.template, (folder / TEMPLATE).read_text(encoding="utf-8"))
+    template = ChatTemplate(record.template, read_template(folder))
     return (
         Opened(opened.name, opened.model, opened.decoder, Renderer(template, opened.tokenizer, record.system)),
         record,

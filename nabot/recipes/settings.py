@@ -4,6 +4,8 @@ The keys are the fields of `LoraConfig` and `TrainConfig`; each is known by its 
 `--set`, a line of a run.toml and a preset all say the same.
 """
 
+import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -46,11 +48,16 @@ class Settings:
         return {**asdict(self.lora), **asdict(self.train)}
 
     def _check(self) -> None:
+        for key, value in self.as_dict().items():
+            self._require(key, lambda v: not isinstance(v, float) or math.isfinite(v), "a finite number")
+            if isinstance(value, int):
+                self._require(key, lambda v: v >= 0, "≥ 0")
         for key in ("rank", "batch_size", "row_tokens", "max_length", "learning_rate"):
             self._require(key, lambda v: v > 0, "> 0")
         for key in ("epochs", "minutes"):
             self._require(key, lambda v: v is None or v > 0, "> 0")
-        for key in ("dropout", "warmup_ratio"):
+        self._require("targets", _is_usable_pattern, say("settings.targets"))
+        for key in ("dropout", "warmup_ratio", "rehearsal_ratio"):
             self._require(key, lambda v: 0 <= v < 1, "0 ≤ … < 1")
 
     def _require(self, key: str, holds: Any, allowed: str) -> None:
@@ -61,8 +68,22 @@ class Settings:
 
 # The talk's table (Taori et al. 2023, README) and tloen/alpaca-lora's finetune.py, to the letter.
 PRESETS: dict[str, dict[str, Value]] = {
-    "alpaca-7b": {"batch_size": 128, "learning_rate": 2e-5, "epochs": 3, "max_length": 512, "weight_decay": 0.0},
-    "alpaca-13b": {"batch_size": 128, "learning_rate": 1e-5, "epochs": 5, "max_length": 512, "weight_decay": 0.0},
+    "alpaca-7b": {
+        "batch_size": 128,
+        "learning_rate": 2e-5,
+        "epochs": 3,
+        "max_length": 512,
+        "weight_decay": 0.0,
+        "rehearsal_ratio": 0.0,
+    },
+    "alpaca-13b": {
+        "batch_size": 128,
+        "learning_rate": 1e-5,
+        "epochs": 5,
+        "max_length": 512,
+        "weight_decay": 0.0,
+        "rehearsal_ratio": 0.0,
+    },
     "alpaca-lora": {
         "batch_size": 128,
         "learning_rate": 3e-4,
@@ -74,6 +95,7 @@ PRESETS: dict[str, dict[str, Value]] = {
         "targets": "q_proj,v_proj",
         "schedule": "linear",
         "held_out": 2000,
+        "rehearsal_ratio": 0.0,
     },
 }
 
@@ -126,8 +148,19 @@ def _converted(key: str, value: Value, kind: Any) -> Any:
         return value
     try:
         return _plain(value, plain)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         raise ConfigError(say("settings.bad_value", key=key, value=value, allowed=plain.__name__)) from None
+
+
+def _is_usable_pattern(targets: str) -> bool:
+    """Names are looked up later; a /pattern/ has to be one."""
+    if not (len(targets) > 1 and targets.startswith("/") and targets.endswith("/")):
+        return True
+    try:
+        re.compile(targets[1:-1])
+    except re.error:
+        return False
+    return True
 
 
 def _plain(value: Any, kind: type) -> Any:

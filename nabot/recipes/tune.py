@@ -1,7 +1,8 @@
 """Tuning, from rows to a bot. In: conversations, a base, settings, out: a finished folder and its figures.
 
-Everything that a run needs is written into BOT/run before the weights are loaded, so that `resume` starts from the
-folder alone. bot.toml is written last, after the saved adapter was read again and gave the same logits.
+Nothing is written before rows, settings and weights have proved usable; then everything that a run needs goes into
+BOT/run, so that `resume` starts from the folder alone. bot.toml is written last, after the saved adapter was read again
+and gave the same logits.
 """
 
 import contextlib
@@ -9,7 +10,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from nabot.errors import CheckpointError, ConfigError, DataError, Stopped
 from nabot.memory import peak_memory_bytes
 from nabot.recipes.manifest import write_manifest
 from nabot.recipes.opening import Opened, open_source
+from nabot.recipes.rehearsal import rehearsal
 from nabot.recipes.runfiles import RunPlan, read_rows, write_rows
 from nabot.recipes.settings import Settings
 from nabot.rendering import Renderer
@@ -88,23 +90,41 @@ def request_from_files(paths: Sequence[Path], *, skip_faulty: bool, watcher: Wat
     return TuneRequest(conversations=rows, inputs=tuple(paths), **fields)
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """A run whose input has proved usable: the base, and the rows as token ids."""
+
+    opened: Opened
+    rows: Sequence[Conversation]
+    examples: list[Example]
+    held_out: list[Example]
+
+
 def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     """Makes a bot in `request.out` and returns the figures of design's contract.
 
-    Raises before anything is written if the folder holds a bot or an unfinished run, and `force` was not given.
+    Raises before anything is written if the input cannot be used, or if the folder holds a bot or an unfinished run and
+    `force` was not given.
     """
+    began = time.perf_counter()
     out = request.out
     _refuse_to_overwrite(out, force=request.force)
     plan = _planned(request)
     require_space(out, 64_000_000)
+    start = request.start_from / ADAPTER if request.start_from else None
+    ready = _prepared(plan, request.conversations, start, watcher)
+    if request.start_from:
+        _refuse_other_base(request.start_from, plan, ready.opened)
     if request.force:
         _clear(out)
     (out / RUN).mkdir(parents=True, exist_ok=True)
     write_rows(out / RUN, request.conversations)
     if request.start_from:
         shutil.copytree(request.start_from / ADAPTER, out / RUN / "start", dirs_exist_ok=True)
+    dtype = str(ready.opened.decoder.embedding.dtype).removeprefix("torch.")  # "auto" may choose otherwise next time
+    plan = replace(plan, settings={**plan.settings, "dtype": dtype})
     plan.write(out / RUN)  # from now on `resume` can go on
-    return _work(out, plan, watcher)
+    return _work(out, plan, ready, watcher, began)
 
 
 def resume(out: Path, watcher: Watcher = Watcher()) -> dict[str, Any]:
@@ -113,16 +133,21 @@ def resume(out: Path, watcher: Watcher = Watcher()) -> dict[str, Any]:
         raise CheckpointError(say("tune.already_finished", out=out))
     if not is_unfinished(out):
         raise CheckpointError(say("tune.nothing_to_resume", out=out))
+    began = time.perf_counter()
     remove_leftovers(out)
     remove_leftovers(out / RUN)
-    return _work(out, RunPlan.read(out / RUN), watcher)
+    plan = RunPlan.read(out / RUN)
+    start = out / RUN / plan.start if plan.start else None
+    return _work(out, plan, _prepared(plan, read_rows(out / RUN), start, watcher), watcher, began)
 
 
 def _planned(request: TuneRequest) -> RunPlan:
     base, template, system, settings = request.base, request.template, request.system, request.settings
     if request.start_from:
+        if request.start_from.resolve() == request.out.resolve():
+            raise ConfigError(say("tune.from_itself", out=request.out))
         parent = read_record(request.start_from)
-        base, template, system = parent.base, template or parent.template, system or parent.system
+        base, template, system = base or parent.base, template or parent.template, system or parent.system
     if not base:
         raise ConfigError(say("tune.no_base"))
     return RunPlan(
@@ -134,6 +159,16 @@ def _planned(request: TuneRequest) -> RunPlan:
         settings=settings.as_dict(),
         inputs={str(p): file_sha256(p) for p in request.inputs},
     )
+
+
+def _refuse_other_base(parent: Path, plan: RunPlan, opened: Opened) -> None:
+    """Raises CheckpointError if the bot to go on from was made on other weights."""
+    record, seen = read_record(parent), base_hash(opened.model.path)
+    if seen != record.base_hash:
+        expected = record.base_hash[:12]
+        raise CheckpointError(
+            say("bot.other_base", folder=parent, base=record.base, expected=expected, source=plan.base, seen=seen[:12])
+        )
 
 
 def _refuse_to_overwrite(out: Path, *, force: bool) -> None:
@@ -155,8 +190,8 @@ def _clear(out: Path) -> None:
         shutil.rmtree(out / name, ignore_errors=True)
 
 
-def _work(out: Path, plan: RunPlan, watcher: Watcher) -> dict[str, Any]:
-    began = time.perf_counter()
+def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, watcher: Watcher) -> _Ready:
+    """Opens the base, renders the rows, and tries the adapter on (the one in `start`, or a fresh one)."""
     settings = Settings().with_values(plan.settings)
     config = settings.train
     if config.threads:
@@ -170,13 +205,21 @@ def _work(out: Path, plan: RunPlan, watcher: Watcher) -> dict[str, Any]:
         device=config.device,
         progress=watcher.pulling,
     )
-    plan.check_base(base_hash(opened.model.path), out)
-    rows = read_rows(out / RUN)
-    train_rows, held_out_part = _split(rows, config.held_out, config.seed)
+    train_rows, held_out_part = _split(list(rows), config.held_out, config.seed)
     limit = min(config.max_length, opened.decoder.config.max_positions)
     examples = _examples(opened.renderer, train_rows, limit, watcher)
     held_out = [e for e in _examples(opened.renderer, held_out_part, limit, Watcher()) if e.targets]
+    _attach(opened, settings, start)  # proves that the adapter fits
+    detach(opened.decoder)  # the base as it is answers first
+    return _Ready(opened, rows, examples, held_out)
 
+
+def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: float) -> dict[str, Any]:
+    opened, rows, examples = ready.opened, ready.rows, ready.examples
+    settings = Settings().with_values(plan.settings)
+    config = settings.train
+    plan.check_base(base_hash(opened.model.path), out)
+    learned = [*examples, *rehearsal(opened, len(examples), config.rehearsal_ratio, out / RUN / "rehearsal.jsonl")]
     torch.manual_seed(config.seed)
     lora = _attach(opened, settings, out / RUN / plan.start if plan.start else None)
     require_space(out, sum(p.numel() for p in trainable(opened.decoder).values()) * _BYTES_A_PARAMETER)
@@ -184,7 +227,7 @@ def _work(out: Path, plan: RunPlan, watcher: Watcher) -> dict[str, Any]:
     stopping = _Signals()
     samples = Journal(out / RUN / "samples.jsonl")
     hooks = _hooks(opened, plan.probes or _probe_questions(rows), samples, watcher, stopping)
-    trainer = Trainer(opened.decoder, examples, held_out, config, out / RUN, hooks)
+    trainer = Trainer(opened.decoder, learned, ready.held_out, config, out / RUN, hooks)
     resumed = trainer.resume()
     samples.cut_back(trainer.state.step if resumed else -1)
     with stopping:
@@ -196,7 +239,7 @@ def _work(out: Path, plan: RunPlan, watcher: Watcher) -> dict[str, Any]:
     watcher.phase(say("tune.finishing"))
     record = _finish(out, plan, opened, lora)
     figures = _figures(out, trainer.state, time.perf_counter() - began)
-    write_manifest(out, record, plan, figures, rows=len(rows), learned=len(examples), held_out=len(held_out))
+    write_manifest(out, record, plan, figures, rows=len(rows), learned=len(examples), held_out=len(ready.held_out))
     write_record(out, record)
     return figures
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from nabot.data.packing import pack
 from nabot.models.batch import TokenBatch
 
+_WORTH_SHARING = 4  # tokens; fewer are computed again sooner than shared
+
 
 @dataclass(frozen=True)
 class Example:
@@ -55,15 +57,24 @@ def microbatches(examples: Sequence[Example], row_tokens: int, device: torch.dev
 
 
 def collate(examples: Sequence[Example], device: torch.device | str = "cpu") -> Microbatch:
-    """The examples end to end."""
+    """The examples end to end; what all of them begin with (a system prompt) stands there once."""
+    shared = _shared_beginning(examples)
+    tokens = list(examples[0].inputs[:shared])
     places: list[int] = []
-    start = 0
     for example in examples:
-        places.extend(start + p for p in example.places)
-        start += len(example.inputs)
+        places.extend(len(tokens) + p - shared for p in example.places)
+        tokens.extend(example.inputs[shared:])
     return Microbatch(
-        tokens_N=torch.tensor([t for e in examples for t in e.inputs], device=device),
-        batch=TokenBatch.of_documents([len(e.inputs) for e in examples], device=device),
+        tokens_N=torch.tensor(tokens, device=device),
+        batch=TokenBatch.of_documents([len(e.inputs) - shared for e in examples], shared=shared, device=device),
         places_M=torch.tensor(places, device=device),
         targets_M=torch.tensor([t for e in examples for t in e.targets], device=device),
     )
+
+
+def _shared_beginning(examples: Sequence[Example]) -> int:
+    """How many tokens all examples begin with, short of the first place where one is asked what comes next."""
+    first = examples[0].inputs
+    most = 0 if len(examples) == 1 else min(e.places[0] if e.places else 0 for e in examples)
+    shared = next((i for i in range(most) if any(e.inputs[i] != first[i] for e in examples)), most)
+    return shared if shared >= _WORTH_SHARING else 0

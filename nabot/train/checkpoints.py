@@ -35,6 +35,7 @@ class RunState:
     held_out_loss: float | None = None
     best_loss: float | None = None
     best_step: int | None = None
+    looked_step: int | None = None  # of the newest held-out loss and probe answers
 
 
 def save_checkpoint(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: RunState) -> None:

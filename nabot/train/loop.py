@@ -179,8 +179,11 @@ class Trainer:
         return self.state.step % every == 0 and self.state.step != self.state.total_steps
 
     def _look(self, *, first: bool = False) -> None:
-        """Held-out loss and probe answers, of the decoder as it is."""
+        """Held-out loss and probe answers, of the decoder as it is; once a step, also if a kill came between."""
         state = self.state
+        if state.looked_step == state.step:
+            return
+        state.looked_step = state.step
         if self.held_out:
             state.held_out_loss = mean_loss(self.decoder, self.held_out)
             self.metrics.write({"step": state.step, "held_out_loss": state.held_out_loss})

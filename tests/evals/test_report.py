@@ -165,7 +165,8 @@ def test_right_and_wrong_are_words_and_not_only_colours():
 
 
 @pytest.mark.parametrize(
-    ("commercial", "words"), [(True, "lets the bot be used commercially"), (False, "may not be"), (None, "read the terms")]
+    ("commercial", "words"),
+    [(True, "lets the bot be used commercially"), (False, "may not be"), (None, "read the terms")],
 )
 def test_the_licence_says_whether_money_may_be_made(commercial, words):
     manifest = {"licences": {"base": {"source": "smollm2", "licence": "X"}, "commercial": commercial}}

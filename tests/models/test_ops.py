@@ -147,12 +147,13 @@ def test_swiglu_equals_its_formula(dtype: torch.dtype) -> None:
 # ---- attention
 
 
-def plain_attention(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Tensor:
-    """One dense mask over the whole run, every head with keys and values of its own."""
+def plain_attention(q: Tensor, k: Tensor, v: Tensor, lengths: list[int], shared: int = 0) -> Tensor:
+    """One dense mask over the whole run, every head with keys and values of its own; document −1 is seen by all."""
     group = q.shape[1] // k.shape[1]
     k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-    document = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
-    hidden = (document[:, None] != document[None, :]) | torch.ones(len(document), len(document)).triu(1).bool()
+    document = torch.repeat_interleave(torch.arange(-1, len(lengths)), torch.tensor([shared, *lengths]))
+    other = (document[:, None] != document[None, :]) & (document[None, :] >= 0)
+    hidden = other | torch.ones(len(document), len(document)).triu(1).bool()
     scores = torch.einsum("nhe,mhe->hnm", q, k) / q.shape[-1] ** 0.5
     return torch.einsum("hnm,mhe->nhe", scores.masked_fill(hidden, -torch.inf).softmax(-1), v)
 
@@ -181,6 +182,16 @@ def test_attention_passes_gradcheck(lengths: list[int]) -> None:
     inputs = qkv(sum(lengths), 2, 1, 2, torch.float64)
     many = sum(lengths) > 10  # then along random directions, not number by number
     assert gradcheck(lambda q, k, v: ops.attention(q, k, v, batch, 0), inputs, fast_mode=many)
+
+
+@pytest.mark.parametrize("kv_heads", [4, 1])
+@pytest.mark.parametrize("shape", LENGTHS)
+@pytest.mark.parametrize("shared", [1, 5, 40])
+def test_a_shared_beginning_is_seen_by_every_document(shape: str, kv_heads: int, shared: int) -> None:
+    lengths = LENGTHS[shape]
+    inputs = qkv(shared + sum(lengths), 4, kv_heads, 8, torch.float64)
+    ours = ops.attention(*inputs, TokenBatch.of_documents(lengths, shared=shared), 0)
+    assert_same(ours, plain_attention(*inputs, lengths, shared), *inputs)
 
 
 def test_no_document_sees_another_one() -> None:

@@ -11,8 +11,8 @@ from token_strings import COMBINED, CONTROL, EMOJI, EVERYTHING, ORDINARY, string
 
 from nabot.errors import CheckpointError
 from nabot.ggufio import open_gguf
-from nabot.tokenizer.pretokenizers import PRE_TOKENIZERS
 from nabot.tokenizer import Tokenizer, load_tokenizer
+from nabot.tokenizer.pretokenizers import PRE_TOKENIZERS
 
 NORMAL, UNKNOWN, CONTROL_KIND, BYTE = 1, 2, 3, 6
 CASED = ("tekken", "gpt-4o")  # llama.cpp knows no combining marks and only A-Z's case; nabot has the models' own
