@@ -39,14 +39,14 @@ test-slow: $(VENV)/.bench
 	$(BIN)/python -m pytest -m slow
 
 check: $(VENV)/.dev
-	$(BIN)/ruff format --check nabot tests benchmarks
-	$(BIN)/ruff check nabot tests benchmarks
+	$(BIN)/ruff format --check nabot tests benchmarks docs
+	$(BIN)/ruff check nabot tests benchmarks docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 fix: $(VENV)/.dev
-	$(BIN)/ruff format nabot tests benchmarks
-	$(BIN)/ruff check --fix nabot tests benchmarks
+	$(BIN)/ruff format nabot tests benchmarks docs
+	$(BIN)/ruff check --fix nabot tests benchmarks docs
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/tune_cpu.py

@@ -15,7 +15,7 @@ HEAD = """# Commands
 
 Written by `make docs` from the help texts; change those in `nabot/text.py`, not this file.
 
-Every command that ends by itself takes `--json`: then standard output holds one line with one JSON object and nothing
+Every command but `chat` and `demo` takes `--json`: then standard output holds one line with one JSON object and nothing
 else, and what is meant for people goes to standard error. `--debug`, anywhere, shows stack traces.
 
 Exit status: 0 done · 1 checked, and the answer is no · 2 the input is wrong · 3 the outside failed (network, disk) ·

@@ -4,7 +4,7 @@
     python docs/draw_terminal.py demo.log docs/images/demo.svg --lines 1-12,30-60
 
 Nothing in the transcript is changed but this: lines that were not asked for become "⋮", long ones are cut at the
-terminal's width with "…", and commands are shown in bold.
+terminal's width with "…", commands are shown in bold, and --replace shortens the paths of the machine it came from.
 """
 
 import argparse
@@ -26,8 +26,13 @@ def main() -> None:
     p.add_argument("--lines", default="", help="numbers from 1, such as 1-4,9; all by default")
     p.add_argument("--width", type=int, default=100)
     p.add_argument("--title", default="nabot demo")
+    p.add_argument("--replace", action="append", default=[], metavar="OLD=NEW", help="a path and how to write it")
     a = p.parse_args()
-    lines = a.transcript.read_text(encoding="utf-8").splitlines()
+    text = a.transcript.read_text(encoding="utf-8")
+    for pair in a.replace:
+        old, _, new = pair.partition("=")
+        text = text.replace(old, new)
+    lines = text.splitlines()
     console = Console(record=True, width=a.width, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     for line in chosen(lines, a.lines):
         console.print(styled(fitted(line, a.width)), no_wrap=True)
@@ -38,12 +43,13 @@ def main() -> None:
 
 
 def chosen(lines: list[str], ranges: str) -> Iterator[str]:
-    """The lines of the ranges, with a sign of omission between those that are not neighbours."""
+    """The lines of the ranges, with a sign of omission where something was left out."""
     last = 0
     for part in ranges.split(",") if ranges else [f"1-{len(lines)}"]:
         first, _, end = part.partition("-")
-        if int(first) != last + 1:
-            yield "⋮"
+        omitted = lines[last : int(first) - 1]
+        if omitted:
+            yield "⋮" if any(line.strip() for line in omitted) else ""
         last = min(int(end or first), len(lines))
         yield from lines[int(first) - 1 : last]
 

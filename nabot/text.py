@@ -322,7 +322,7 @@ ENGLISH: dict[str, str] = {
     "list.unfinished": "(unfinished)",
     "list.no_bots": "no bots in {folder} yet. Make one with: nabot tune DATA --base SOURCE --out {folder}/NAME",
     "show.bot": "{bot}\n  base      {base} (licence {licence})\n  method    {method}, {steps} steps over {rows} rows, last loss {loss:.3f}\n  template  {template}\n  system    {system}\n  exam      {accuracy}\n  disk      {size}",
-    "show.no_row": "{path}: there is no row {row}, it has {rows} good rows. Give --row 1 to {rows}.",
+    "show.no_row": "{path}: there is no row {row}, its last good row is {rows}.",
     "show.row": "row {row}: {tokens} tokens, {trained} of them trained (highlighted), {per_character:.2f} tokens a character",
     "rm.ask_bot": "Delete the bot {name} and everything in its folder? [y/N]",
     "rm.ask_model": "Delete the pulled model {name}? [y/N]",

@@ -21,7 +21,7 @@ app.add_typer(data_app, name="data")
 Json = Annotated[bool, typer.Option("--json", help=say("help.json"))]
 Force = Annotated[bool, typer.Option("--force", help=say("help.force"))]
 Base = Annotated[str, typer.Option("--base", metavar="SOURCE", help=say("help.base"))]
-Data = Annotated[list[Path], typer.Argument(metavar="DATA...", help=say("help.data_files"), show_default=False)]
+Data = Annotated[list[Path], typer.Argument(metavar="DATA", help=say("help.data_files"), show_default=False)]
 Facts = Annotated[Path | None, typer.Option("--facts", metavar="FILE", help=say("help.facts"))]
 
 
@@ -95,7 +95,7 @@ def data_show(
 @app.command(help=say("help.tune"))
 def tune(
     data: Annotated[
-        list[Path] | None, typer.Argument(metavar="DATA...", help=say("help.data_files"), show_default=False)
+        list[Path] | None, typer.Argument(metavar="DATA", help=say("help.data_files"), show_default=False)
     ] = None,
     base: Base = "",
     out: Annotated[Path | None, typer.Option("--out", metavar="BOT", help=say("help.out"))] = None,

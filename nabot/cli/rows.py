@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from nabot.cli.output import console, pulling, put_json, tell
-from nabot.data import read_conversations
 from nabot.data.check import LengthOf, check
 from nabot.data.faults import listing
-from nabot.errors import ConfigError
+from nabot.data.files import scan_file
+from nabot.errors import ConfigError, DataError
 from nabot.rendering import BUILTIN, OWN, ChatTemplate, Renderer, render_coloured
 from nabot.sources import resolve
 from nabot.text import say
@@ -42,11 +42,17 @@ def check_rows(paths: list[Path], *, base: str, exam: Path | None, max_length: i
 
 def show_row(path: Path, *, base: str, row: int, template: str, system: str, as_json: bool) -> None:
     """The row as token ids see it; what is trained stands out, also without colour."""
-    conversations = read_conversations([path], skip_faulty=True)
-    if row > len(conversations):
-        raise ConfigError(say("show.no_row", path=path, row=row, rows=len(conversations)))
+    scan = scan_file(path)
+    found = dict(scan.conversations)
+    if row not in found:
+        faults = [fault for fault in scan.faults if fault.row == row]
+        raise (
+            DataError(listing(faults))
+            if faults
+            else ConfigError(say("show.no_row", path=path, row=row, rows=max(found)))
+        )
     renderer = _renderer(base, template=template, system=system)
-    rendered = renderer.training(conversations[row - 1])
+    rendered = renderer.training(found[row])
     pieces = render_coloured(rendered, renderer.tokenizer)
     if as_json:
         put_json({"ids": rendered.ids, "trained": rendered.trained, "text": rendered.text})

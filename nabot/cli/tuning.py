@@ -40,13 +40,14 @@ def tune_bot(flags: TuneFlags, *, as_json: bool) -> None:
         raise ConfigError(say("tune.no_data"))
     if flags.out is None:
         raise ConfigError(say("tune.no_out"))
-    if "epochs" in flags.values and "minutes" in flags.values:
-        raise ConfigError(say("tune.epochs_and_minutes"))
     from nabot.recipes.settings import Settings, parse_pairs, preset, read_toml
     from nabot.recipes.tune import TuneRequest, request_from_files, tune
 
     settings = Settings().with_values(preset(flags.preset) if flags.preset else {})
-    for values in (read_toml(flags.config) if flags.config else {}, flags.values, parse_pairs(flags.pairs)):
+    given = (read_toml(flags.config) if flags.config else {}, flags.values, parse_pairs(flags.pairs))
+    if {"epochs", "minutes"} <= {key for values in given for key in values}:
+        raise ConfigError(say("tune.epochs_and_minutes"))
+    for values in given:
         settings = settings.with_values(values)
 
     def run(watcher: Any) -> dict[str, Any]:

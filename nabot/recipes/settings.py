@@ -4,13 +4,15 @@ The keys are the fields of `LoraConfig` and `TrainConfig`; each is known by its 
 `--set`, a line of a run.toml and a preset all say the same.
 """
 
+import collections.abc
+import json
 import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from nabot.adapters import LoraConfig
 from nabot.errors import ConfigError
@@ -37,7 +39,7 @@ class Settings:
         changes = {key: _converted(key, value, known[key]) for key, value in values.items()}
         lora = {k: v for k, v in changes.items() if k in _names(LoraConfig)}
         train = {k: v for k, v in changes.items() if k in _names(TrainConfig)}
-        if "rank" in lora and "alpha" not in lora:
+        if "rank" in lora and "alpha" not in lora and self.lora.alpha == 2 * self.lora.rank:
             lora["alpha"] = 2.0 * lora["rank"]
         settings = Settings(replace(self.lora, **lora), replace(self.train, **train))
         settings._check()
@@ -136,6 +138,8 @@ def _names(kind: type) -> set[str]:
 
 def _converted(key: str, value: Value, kind: Any) -> Any:
     """The value in the field's type. Raises ConfigError."""
+    if get_origin(kind) is collections.abc.Mapping:
+        return _table(key, value)
     choices = get_args(kind) if all(isinstance(a, str) for a in get_args(kind)) else ()
     if choices:
         if value not in choices:
@@ -144,12 +148,23 @@ def _converted(key: str, value: Value, kind: Any) -> Any:
     if value is None or (isinstance(value, str) and value.lower() == "none" and type(None) in get_args(kind)):
         return None
     plain = next((t for t in (bool, int, float, str) if t is kind or t in get_args(kind)), None)
-    if plain is None or isinstance(value, dict):
+    if plain is None:
         return value
     try:
         return _plain(value, plain)
     except (ValueError, TypeError, OverflowError):
         raise ConfigError(say("settings.bad_value", key=key, value=value, allowed=plain.__name__)) from None
+
+
+def _table(key: str, value: Value) -> dict[str, Any]:
+    """A table of a TOML file, or one typed as JSON. Raises ConfigError."""
+    try:
+        table = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        table = None
+    if not isinstance(table, dict) or not all(isinstance(v, int | float) and v > 0 for v in table.values()):
+        raise ConfigError(say("settings.bad_value", key=key, value=value, allowed='{"q_proj": 4}'))
+    return table
 
 
 def _is_usable_pattern(targets: str) -> bool:

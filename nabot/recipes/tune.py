@@ -117,6 +117,7 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
         _refuse_other_base(request.start_from, plan, ready.opened)
     if request.force:
         _clear(out)
+    _tidy(out)
     (out / RUN).mkdir(parents=True, exist_ok=True)
     write_rows(out / RUN, request.conversations)
     if request.start_from:
@@ -134,8 +135,7 @@ def resume(out: Path, watcher: Watcher = Watcher()) -> dict[str, Any]:
     if not is_unfinished(out):
         raise CheckpointError(say("tune.nothing_to_resume", out=out))
     began = time.perf_counter()
-    remove_leftovers(out)
-    remove_leftovers(out / RUN)
+    _tidy(out)
     plan = RunPlan.read(out / RUN)
     start = out / RUN / plan.start if plan.start else None
     return _work(out, plan, _prepared(plan, read_rows(out / RUN), start, watcher), watcher, began)
@@ -188,6 +188,12 @@ def _clear(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
     for name in (ADAPTER, RUN, "report"):
         shutil.rmtree(out / name, ignore_errors=True)
+
+
+def _tidy(out: Path) -> None:
+    """Clears away what a killed run left half-written."""
+    for folder in (out, out / RUN, out / RUN / "best"):
+        remove_leftovers(folder)
 
 
 def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, watcher: Watcher) -> _Ready:

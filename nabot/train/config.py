@@ -29,7 +29,7 @@ class TrainConfig:
     )
     held_out: int | None = None  # conversations kept apart to measure the loss on; None: 5 %, at most 64
     eval_every: int = 0  # steps between held-out losses; 0: once an epoch
-    save_every: int = 50  # steps between checkpoints
+    save_every: int = 50  # steps between checkpoints; 0: once an epoch
     probe_every: int = 0  # steps between probe answers; 0: once an epoch
     keep: Literal["last", "best"] = "last"  # best: by held-out loss
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = "auto"

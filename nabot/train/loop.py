@@ -84,7 +84,8 @@ class Trainer:
         """Learns until the end, or until asked to stop: True if it came to the end. Either way all is saved."""
         self.decoder.train()
         if self.state.step == 0:
-            self._look(first=True)
+            self._measure()
+            self._probe()
         started = time.monotonic() - self.state.seconds
         while not self._is_done(started):
             if self.hooks.should_stop():
@@ -92,10 +93,13 @@ class Trainer:
                 return False
             self._one_step()
             if self._is_due(self.config.eval_every):
-                self._look()
-            if self._is_due(self.config.save_every or 1):
+                self._measure()
+            if self._is_due(self.config.probe_every):
+                self._probe()
+            if self._is_due(self.config.save_every):
                 self.save()
-        self._look()
+        self._measure()
+        self._probe()
         self.save()
         self.decoder.eval()
         return True
@@ -163,7 +167,7 @@ class Trainer:
     def _factor(self) -> float:
         total = self.state.total_steps
         # A run that still measures its speed warms up as if it were going to take a few hundred steps.
-        warmup = math.ceil(self.config.warmup_ratio * (total or 300))
+        warmup = int(self.config.warmup_ratio * (total or 300))  # none for a few steps: none to waste
         return factor(self.config.schedule, self.state.step, warmup, total or 300)
 
     def _is_done(self, started: float) -> bool:
@@ -175,24 +179,25 @@ class Trainer:
         return bool(state.total_steps) and state.step >= state.total_steps
 
     def _is_due(self, every: int) -> bool:
-        every = every or max(1, len(self.examples) // self.config.batch_size)
+        every = every or max(1, len(self.examples) // self.config.batch_size)  # 0: once an epoch
         return self.state.step % every == 0 and self.state.step != self.state.total_steps
 
-    def _look(self, *, first: bool = False) -> None:
-        """Held-out loss and probe answers, of the decoder as it is; once a step, also if a kill came between."""
+    def _measure(self) -> None:
+        """The held-out loss of the decoder as it is; before the first step it cannot be the best."""
         state = self.state
-        if state.looked_step == state.step:
+        if not self.held_out:
             return
-        state.looked_step = state.step
-        if self.held_out:
-            state.held_out_loss = mean_loss(self.decoder, self.held_out)
-            self.metrics.write({"step": state.step, "held_out_loss": state.held_out_loss})
-            if not first and (state.best_loss is None or state.held_out_loss < state.best_loss):
-                state.best_loss, state.best_step = state.held_out_loss, state.step
-                self._save_best()
-            self.hooks.on_held_out(state)
+        state.held_out_loss = mean_loss(self.decoder, self.held_out)
+        self.metrics.write({"step": state.step, "held_out_loss": state.held_out_loss})
+        if state.step and (state.best_loss is None or state.held_out_loss < state.best_loss):
+            state.best_loss, state.best_step = state.held_out_loss, state.step
+            self._save_best()
+        self.hooks.on_held_out(state)
+
+    def _probe(self) -> None:
+        """The probe questions, asked of the decoder as it is."""
         self.decoder.eval()
-        self.hooks.probe(state)
+        self.hooks.probe(self.state)
         self.decoder.train()
 
     def _save_best(self) -> None:
