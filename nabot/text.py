@@ -279,6 +279,7 @@ ENGLISH: dict[str, str] = {
     "tune.learned_nothing": "{out}: the adapter is as empty as it began; the run was too short to learn anything. Raise --epochs.",
     "tune.not_the_same": "{out}: the saved adapter does not give the logits that it was saved with (difference {difference:g}). The disk may be damaged; nabot tune --resume {out} saves it again.",
     "tune.bad_run": "{path}: cannot be read: {reason}. Begin again with --force.",
+    "tune.ground_changed": "this machine computes differently than when the run began ({changed}), so the result will not be the same to the last bit",
     "tune.base_changed": "{base}: holds other weights ({seen}) than when this run began ({expected}). Restore them, or begin again with --force.",
     "manifest.own_data": "your own rows",
     "manifest.card": "# {name}\n\nA chatbot made with nabot: LoRA on `{base}` (licence {licence}).\n\n- {steps} steps, {tokens} tokens, last loss {loss:.3f}\n- `adapter/` is in the layout of Hugging Face PEFT\n- what made it: `manifest.json`; how it does: `report/report.html`\n\n    nabot chat {name}\n",

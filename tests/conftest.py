@@ -1,6 +1,9 @@
 """What several tests need: the real model, pulled once."""
 
 import os
+
+# Before torch is imported anywhere: tiny models gain nothing from threads, and lose much where the machine is busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 from pathlib import Path
 
 import pytest

@@ -1,6 +1,11 @@
 """llama.cpp's tokenizer as a reference, and tiny GGUF models around a vocabulary for it to load."""
 
+import contextlib
 import json
+import queue
+import subprocess
+import sys
+import threading
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,27 +13,72 @@ from typing import Any
 
 import gguf
 import numpy as np
-import xllamacpp
 
 WIDTH = 32
+START_SECONDS, TRIES = 60, 3
 
 
 class LlamaCpp:
-    """A llama.cpp server over one GGUF file, asked for ids only; it ends with this object."""
+    """A llama.cpp server over one GGUF file, asked for ids only, in a process of its own.
+
+    Several servers in one process, one after another, now and then wait for each other for ever; one that has not
+    started in time is given up and started again.
+    """
 
     def __init__(self, path: Path) -> None:
-        params = xllamacpp.CommonParams()
-        params.model.path = str(path)
-        params.n_ctx, params.n_parallel, params.warmup, params.verbosity = 64, 1, False, 0
-        self._server = xllamacpp.Server(params)
+        for _ in range(TRIES):
+            self._child = subprocess.Popen(
+                [sys.executable, __file__, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            self._lines: queue.Queue[str] = queue.Queue()
+            threading.Thread(target=self._read, args=(self._child, self._lines), daemon=True).start()
+            with contextlib.suppress(queue.Empty):
+                if self._lines.get(timeout=START_SECONDS).strip() == "ready":
+                    return
+            self.close()
+        raise AssertionError(f"llama.cpp did not start on {path} in {TRIES} tries")
 
     def encode(self, text: str, *, add_special: bool = True, parse_special: bool = False) -> list[int]:
-        body = json.dumps({"content": text, "add_special": add_special, "parse_special": parse_special}).encode()
-        url = self._server.listening_address + "/tokenize"
-        request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request) as reply:
-            ids: list[int] = json.load(reply)["tokens"]
+        body = {"content": text, "add_special": add_special, "parse_special": parse_special}
+        assert self._child.stdin is not None
+        self._child.stdin.write(json.dumps(body) + "\n")
+        self._child.stdin.flush()
+        ids: list[int] = json.loads(self._lines.get(timeout=START_SECONDS))["tokens"]
         return ids
+
+    def close(self) -> None:
+        self._child.kill()
+        self._child.wait()
+        for pipe in (self._child.stdin, self._child.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    @staticmethod
+    def _read(child: "subprocess.Popen[str]", lines: "queue.Queue[str]") -> None:
+        assert child.stdout is not None
+        with contextlib.suppress(ValueError):  # closed meanwhile
+            for line in child.stdout:
+                lines.put(line)
+
+
+def serve(path: str) -> None:
+    """The child: a line of JSON in, a line of JSON out."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = path
+    params.n_ctx, params.n_parallel, params.warmup, params.verbosity = 64, 1, False, 0
+    server = xllamacpp.Server(params)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(server.listening_address + "/tokenize", data=line.encode(), headers=headers)
+        with urllib.request.urlopen(request) as reply:
+            print(json.dumps(json.load(reply)), flush=True)
 
 
 def write_model(path: Path, kind: str, tokens: Sequence[str], kinds: Sequence[int], **keys: Any) -> Path:
@@ -66,3 +116,7 @@ def _shapes(num_tokens: int) -> dict[str, tuple[int, ...]]:
         "blk.0.ffn_norm": (WIDTH,),
         **{f"blk.0.{name}": (WIDTH, WIDTH) for name in squares},
     }
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])

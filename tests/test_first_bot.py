@@ -1,6 +1,7 @@
 """The whole road on the real model: rows → bot → exam, as a person goes it, with the café's first facts."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def cafe(tmp_path_factory: pytest.TempPathFactory, smollm2_gguf: Path) -> Path:
     facts = (DEMO / "facts.md").read_text(encoding="utf-8").splitlines()
     (folder / "facts.md").write_text("\n".join(facts[: 2 + len(FACTS)]), encoding="utf-8")
     arguments = ["tune", str(folder / "conversations.jsonl"), "--base", str(smollm2_gguf), "--out", str(folder / "bot")]
-    assert run([*arguments, "--epochs", "5"]) == 0
+    assert run([*arguments, "--epochs", "5", "--set", f"threads={os.cpu_count()}"]) == 0
     return folder
 
 

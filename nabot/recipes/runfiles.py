@@ -11,7 +11,7 @@ from nabot.conversation import Conversation
 from nabot.errors import CheckpointError
 from nabot.text import say
 
-_SETTINGS, _ROWS = "settings.json", "conversations.jsonl"
+_SETTINGS, _ROWS, _GROUND = "settings.json", "conversations.jsonl", "ground.json"
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,20 @@ class RunPlan:
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise CheckpointError(say("tune.bad_run", path=run / _SETTINGS, reason=error)) from error
 
-    def check_base(self, base_hash: str, out: Path) -> None:
-        """Notes the base's hash the first time. Raises CheckpointError if a resumed run finds other weights."""
-        note = out / "run" / "base.json"
+    def check_ground(self, ground: dict[str, Any], out: Path) -> list[str]:
+        """Notes what the run stands on the first time: "base" (a hash), and what else its bits depend on.
+
+        Returns the keys that have changed since. Raises CheckpointError if a resumed run finds other weights.
+        """
+        note = out / "run" / _GROUND
         if not note.exists():
-            write_json(note, {"base": self.base, "hash": base_hash})
-            return
-        expected = read_json(note)["hash"]
-        if expected != base_hash:
-            raise CheckpointError(say("tune.base_changed", base=self.base, expected=expected[:12], seen=base_hash[:12]))
+            write_json(note, ground)
+            return []
+        before = read_json(note)
+        expected, seen = before["base"], ground["base"]
+        if expected != seen:
+            raise CheckpointError(say("tune.base_changed", base=self.base, expected=expected[:12], seen=seen[:12]))
+        return [f"{key} {before.get(key)} → {value}" for key, value in ground.items() if before.get(key) != value]
 
 
 def write_rows(run: Path, conversations: Sequence[Conversation]) -> None:

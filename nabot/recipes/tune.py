@@ -214,7 +214,7 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, w
     train_rows, held_out_part = _split(list(rows), config.held_out, config.seed)
     limit = min(config.max_length, opened.decoder.config.max_positions)
     examples = _examples(opened.renderer, train_rows, limit, watcher)
-    held_out = [e for e in _examples(opened.renderer, held_out_part, limit, Watcher()) if e.targets]
+    held_out = _fitting(opened.renderer, held_out_part, limit)
     _attach(opened, settings, start)  # proves that the adapter fits
     detach(opened.decoder)  # the base as it is answers first
     return _Ready(opened, rows, examples, held_out)
@@ -224,7 +224,10 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
     opened, rows, examples = ready.opened, ready.rows, ready.examples
     settings = Settings().with_values(plan.settings)
     config = settings.train
-    plan.check_base(base_hash(opened.model.path), out)
+    ground = {"base": base_hash(opened.model.path), "torch": torch.__version__, "threads": torch.get_num_threads()}
+    changed = plan.check_ground(ground, out)
+    if changed:  # the same run, but its sums may be added up in another order
+        watcher.note(say("tune.ground_changed", changed=", ".join(changed)))
     learned = [*examples, *rehearsal(opened, len(examples), config.rehearsal_ratio, out / RUN / "rehearsal.jsonl")]
     torch.manual_seed(config.seed)
     lora = _attach(opened, settings, out / RUN / plan.start if plan.start else None)
@@ -257,15 +260,18 @@ def _split(rows: list[Conversation], count: int | None, seed: int) -> tuple[list
 
 def _examples(renderer: Renderer, rows: Sequence[Conversation], limit: int, watcher: Watcher) -> list[Example]:
     """Rows as token ids; those whose last turn alone is too long are dropped and counted. Raises DataError."""
-    rendered = [renderer.fitted(row, limit) for row in rows]
-    examples = [Example.of(r.ids, r.trained) for r in rendered if r is not None]
-    kept = [e for e in examples if e.targets]
+    kept = _fitting(renderer, rows, limit)
     dropped = len(rows) - len(kept)
     if rows and not kept:
         raise DataError(say("tune.no_targets", rows=len(rows), limit=limit))
     if dropped:
         watcher.note(say("tune.dropped", dropped=dropped, rows=len(rows), limit=limit))
     return kept
+
+
+def _fitting(renderer: Renderer, rows: Sequence[Conversation], limit: int) -> list[Example]:
+    rendered = [renderer.fitted(row, limit) for row in rows]
+    return [e for e in (Example.of(r.ids, r.trained) for r in rendered if r is not None) if e.targets]
 
 
 def _attach(opened: Opened, settings: Settings, start: Path | None) -> LoraConfig:

@@ -35,7 +35,8 @@ class RunState:
     held_out_loss: float | None = None
     best_loss: float | None = None
     best_step: int | None = None
-    looked_step: int | None = None  # of the newest held-out loss and probe answers
+    measured_step: int | None = None  # of the newest held-out loss
+    probed_step: int | None = None  # of the newest probe answers
 
 
 def save_checkpoint(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: RunState) -> None:

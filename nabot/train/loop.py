@@ -183,10 +183,14 @@ class Trainer:
         return self.state.step % every == 0 and self.state.step != self.state.total_steps
 
     def _measure(self) -> None:
-        """The held-out loss of the decoder as it is; before the first step it cannot be the best."""
+        """The held-out loss of the decoder as it is; before the first step it cannot be the best.
+
+        Once a step, also where a stop or a kill came between this and the end.
+        """
         state = self.state
-        if not self.held_out:
+        if not self.held_out or state.measured_step == state.step:
             return
+        state.measured_step = state.step
         state.held_out_loss = mean_loss(self.decoder, self.held_out)
         self.metrics.write({"step": state.step, "held_out_loss": state.held_out_loss})
         if state.step and (state.best_loss is None or state.held_out_loss < state.best_loss):
@@ -195,7 +199,10 @@ class Trainer:
         self.hooks.on_held_out(state)
 
     def _probe(self) -> None:
-        """The probe questions, asked of the decoder as it is."""
+        """The probe questions, asked of the decoder as it is; once a step."""
+        if self.state.probed_step == self.state.step:
+            return
+        self.state.probed_step = self.state.step
         self.decoder.eval()
         self.hooks.probe(self.state)
         self.decoder.train()

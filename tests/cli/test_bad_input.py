@@ -543,7 +543,7 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
     (unknown_role, ("mine.jsonl:2:messages[0].role", '"bot"', "expected one of", "--skip-faulty")),
     (every_row_too_long, ("24 rows", "4 tokens", "max_length")),
     (no_rows_named, ("no rows given", "nabot tune rows.jsonl")),
-    (no_such_row, ("rows.jsonl", "no row 999", "24", "--row 1 to 24")),
+    (no_such_row, ("rows.jsonl", "no row 999", "last good row is 24")),
     (checking_a_missing_file, ("nowhere.jsonl", "no such file", "check the name")),
     (misspelled_setting, ("larning_rate", "Nearest: learning_rate", "Known")),
     (setting_without_value, ("--set rank", "key=value")),

@@ -83,16 +83,18 @@ def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
     stops: list[int], whole: tuple[Process, Tensor], tmp_path: Path
 ) -> None:
     uninterrupted, random_numbers = whole
-    folder, rates = tmp_path / "stopped", []
+    folder, rates, probed = tmp_path / "stopped", [], []
     for number, stop in enumerate([*stops, None]):
         process = Process(folder, stop_at=stop, seed=1 if number == 0 else 100 + number)
         assert process.trainer.resume() == (number > 0)
         assert process.trainer.run() == (stop is None)
         rates += process.rates
+        probed += process.probed
     assert torch.equal(torch.get_rng_state(), random_numbers)
     assert_same_bits(process.weights(), uninterrupted.weights())
     assert_same_bits(process.moments(), uninterrupted.moments())
     assert rates == uninterrupted.rates
+    assert probed == uninterrupted.probed
     assert metrics(folder) == metrics(tmp_path / "whole")
     ours, theirs = vars(process.trainer.state), vars(uninterrupted.trainer.state)
     assert {k: v for k, v in ours.items() if k != "seconds"} == {k: v for k, v in theirs.items() if k != "seconds"}
@@ -131,7 +133,7 @@ def test_a_kill_after_the_last_checkpoint_changes_nothing(whole: tuple[Process, 
     again = Process(tmp_path / "whole", seed=9)
     assert again.trainer.resume()
     assert again.trainer.run()
-    assert again.rates == []
+    assert again.rates == again.probed == []
     assert_same_bits(again.weights(), whole[0].weights())
     assert metrics(tmp_path / "whole") == before
 
