@@ -100,6 +100,18 @@ def write_json(path: Path, value: Any) -> None:
     write_file(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
+def json_lines(path: Path) -> Iterator[Any]:
+    """The values of a JSON Lines file, without a last one that was cut off by a kill.
+
+    Only "\\n" ends a line: `str.splitlines` would also cut at U+2028 and its kin, which text from the web contains.
+    """
+    *whole, last = path.read_bytes().split(b"\n")
+    for line in whole:
+        yield json.loads(line)
+    with contextlib.suppress(ValueError):
+        yield json.loads(last)
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of the file's bytes, as hex."""
     with path.open("rb") as file:

@@ -9,6 +9,8 @@ from typing import Any
 ENGLISH: dict[str, str] = {
     # ---- errors shared by all rooms
     "error.prefix": "nabot: {message}",
+    "error.no_memory": "not enough memory. Close other programs, or make it smaller: --set row_tokens=512",
+    "error.system": "nabot: {path}: {reason}. Look at the path and its permissions.",
     "error.bug": "this is a bug in nabot: {kind}: {message}\nPlease report it with the output of the same command and --debug.",
     "error.no_space": "{path}: no room on the disk: {needed} needed, {free} free. Free some, or choose another folder; nothing was lost.",
     # ---- artifacts and bots
@@ -274,8 +276,9 @@ ENGLISH: dict[str, str] = {
     "tune.already_finished": "{out}: this bot is finished, there is nothing to resume. Go on with new rows: nabot tune DATA --from {out} --out OTHER",
     "tune.nothing_to_resume": "{out}: no run began here. Begin one with: nabot tune DATA --base SOURCE --out {out}",
     "tune.stopped": "stopped after step {step}; everything is saved. Go on with: nabot tune --resume {out}",
+    "tune.no_best": "--keep best needs held-out rows, and none of these {rows} rows are held out. Say how many: --set held_out=20, or --keep last.",
     "tune.no_targets": "none of the {rows} rows has an answer that fits into {limit} tokens, so there is nothing to learn. Raise the limit: --set max_length=…",
-    "tune.dropped": "{dropped} of {rows} rows left out: their last turn alone has more than {limit} tokens (--set max_length=… takes longer ones)",
+    "tune.dropped": "{dropped} of {rows} rows left out: no turn to learn, or the last turn alone has more than {limit} tokens (--set max_length=… takes longer ones)",
     "tune.learned_nothing": "{out}: the adapter is as empty as it began; the run was too short to learn anything. Raise --epochs.",
     "tune.not_the_same": "{out}: the saved adapter does not give the logits that it was saved with (difference {difference:g}). The disk may be damaged; nabot tune --resume {out} saves it again.",
     "tune.bad_run": "{path}: cannot be read: {reason}. Begin again with --force.",
@@ -297,7 +300,7 @@ ENGLISH: dict[str, str] = {
     "tune.no_data": "no rows given. Name one or more files: nabot tune rows.jsonl --base smollm2 --out bots/mine",
     "tune.no_out": "no place for the bot given. Say where with --out, for example --out bots/mine",
     "tune.epochs_and_minutes": "--epochs and --minutes contradict each other. Give one of them.",
-    "tune.resume_with_data": "--resume takes its rows from the run itself, so {data} would be ignored. Leave it out, or learn it afterwards: nabot tune {data} --from {bot} --out OTHER",
+    "tune.resume_with_data": "--resume takes rows and settings from the run itself, so {data} would be ignored. Leave it out; new rows are learned afterwards with: nabot tune DATA --from {bot} --out OTHER",
     "tune.bar": "tuning",
     "tune.bar_text": "{step}/{total}  loss {loss:.3f}  {speed:.0f} tokens/s  {left} left  {memory}",
     "tune.held_out": "step {step}: loss {loss:.3f} on the rows held out",

@@ -32,6 +32,14 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     except BrokenPipeError:  # `nabot list | head`: the reader has seen enough
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - the interpreter flushes it when it ends
         return 0
+    except MemoryError as error:
+        message, status, cause = say("error.prefix", message=say("error.no_memory")), 3, error
+    except OSError as error:
+        message, status, cause = (
+            say("error.system", path=error.filename or "?", reason=error.strerror or error),
+            3,
+            error,
+        )
     except Exception as error:
         status, message = _usage(error)
         if status == 70:

@@ -122,9 +122,6 @@ def tune(
 ) -> None:
     from nabot.cli.tuning import TuneFlags, resume_bot, tune_bot
 
-    if resume is not None:
-        resume_bot(resume, data=data or [], as_json=json)
-        return
     shortcuts = {
         "epochs": epochs,
         "minutes": minutes,
@@ -135,6 +132,10 @@ def tune(
         "seed": seed,
         "keep": keep,
     }
+    if resume is not None:
+        resume_bot(resume, given=[*(data or []), *(v for v in shortcuts.values() if v is not None), *(set_ or []),
+            *filter(None, (base, out, config, preset, start, template, system, *(probe or [])))], as_json=json)  # fmt: skip
+        return
     flags = TuneFlags(
         data=data or [],
         base=base,

@@ -165,7 +165,8 @@ def _confirmed(question: str) -> bool:
 
     if not sys.stdin.isatty():
         return False
-    return input(f"{question} ").strip().lower() in ("y", "yes")
+    tell(question)
+    return input().strip().lower() in ("y", "yes")
 
 
 def _bot_row(folder: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def tell(message: str) -> None:
 
 def put_json(value: dict[str, Any]) -> None:
     """The one line of `--json`."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() not in ("utf-8", "utf8")) + "\n")
     sys.stdout.flush()
 
 

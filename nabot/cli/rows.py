@@ -49,7 +49,7 @@ def show_row(path: Path, *, base: str, row: int, template: str, system: str, as_
         raise (
             DataError(listing(faults))
             if faults
-            else ConfigError(say("show.no_row", path=path, row=row, rows=max(found)))
+            else ConfigError(say("show.no_row", path=path, row=row, rows=max(found, default=0)))
         )
     renderer = _renderer(base, template=template, system=system)
     rendered = renderer.training(found[row])

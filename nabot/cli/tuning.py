@@ -1,5 +1,6 @@
 """`nabot tune`, on a terminal. In: flags, out: a bot, its progress on standard error."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,10 +70,10 @@ def tune_bot(flags: TuneFlags, *, as_json: bool) -> None:
     _watched(run, as_json=as_json)
 
 
-def resume_bot(bot: Path, *, data: list[Path], as_json: bool) -> None:
-    """Goes on with an unfinished run; its rows are in its folder already."""
-    if data:
-        raise ConfigError(say("tune.resume_with_data", data=data[0], bot=bot))
+def resume_bot(bot: Path, *, given: Sequence[object], as_json: bool) -> None:
+    """Goes on with an unfinished run; its rows and settings are in its folder already."""
+    if given:
+        raise ConfigError(say("tune.resume_with_data", data=given[0], bot=bot))
     from nabot.recipes.tune import resume
 
     _watched(lambda watcher: resume(bot, watcher), as_json=as_json)

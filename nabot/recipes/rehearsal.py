@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from nabot.artifacts import write_file
+from nabot.artifacts import json_lines, write_file
 from nabot.conversation import Conversation
 from nabot.recipes.opening import Opened
 from nabot.textmodel import Sampling
@@ -31,7 +31,7 @@ def rehearsal(opened: Opened, num_rows: int, ratio: float, note: Path) -> list[E
     if not note.exists():
         rows = _answered(opened, [questions[i * len(questions) // count] for i in range(count)])
         write_file(note, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    saved = [json.loads(line) for line in note.read_text(encoding="utf-8").splitlines()]
+    saved = list(json_lines(note))
     return [
         Example.of([*r["prompt"], *r["answer"]], [False] * len(r["prompt"]) + [True] * len(r["answer"])) for r in saved
     ]

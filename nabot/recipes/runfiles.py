@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nabot.artifacts import read_json, write_file, write_json
+from nabot.artifacts import json_lines, read_json, write_file, write_json
 from nabot.conversation import Conversation
 from nabot.errors import CheckpointError
 from nabot.text import say
 
-_SETTINGS, _ROWS, _GROUND = "settings.json", "conversations.jsonl", "ground.json"
+SETTINGS, _ROWS, _GROUND = "settings.json", "conversations.jsonl", "ground.json"
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,16 @@ class RunPlan:
     inputs: dict[str, str] = field(default_factory=dict)  # file → SHA-256
 
     def write(self, run: Path) -> None:
-        write_json(run / _SETTINGS, asdict(self))
+        write_json(run / SETTINGS, asdict(self))
 
     @classmethod
     def read(cls, run: Path) -> "RunPlan":
         """Raises CheckpointError if it is damaged."""
         try:
-            raw = read_json(run / _SETTINGS)
+            raw = read_json(run / SETTINGS)
             return cls(**{**raw, "probes": tuple(raw["probes"])})
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise CheckpointError(say("tune.bad_run", path=run / _SETTINGS, reason=error)) from error
+            raise CheckpointError(say("tune.bad_run", path=run / SETTINGS, reason=error)) from error
 
     def check_ground(self, ground: dict[str, Any], out: Path) -> list[str]:
         """Notes what the run stands on the first time: "base" (a hash), and what else its bits depend on.
@@ -62,6 +62,4 @@ def write_rows(run: Path, conversations: Sequence[Conversation]) -> None:
 
 def read_rows(run: Path) -> list[Conversation]:
     """The rows of `write_rows`."""
-    lines = (run / _ROWS).read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
-    return [Conversation.of(row["messages"], row.get("tools", ())) for row in rows]
+    return [Conversation.of(row["messages"], row.get("tools", ())) for row in json_lines(run / _ROWS)]

@@ -54,12 +54,14 @@ class Settings:
             self._require(key, lambda v: not isinstance(v, float) or math.isfinite(v), "a finite number")
             if isinstance(value, int):
                 self._require(key, lambda v: v >= 0, "≥ 0")
-        for key in ("rank", "batch_size", "row_tokens", "max_length", "learning_rate"):
+        for key in ("rank", "alpha", "batch_size", "row_tokens", "max_length", "learning_rate", "adam_epsilon"):
             self._require(key, lambda v: v > 0, "> 0")
         for key in ("epochs", "minutes"):
             self._require(key, lambda v: v is None or v > 0, "> 0")
         self._require("targets", _is_usable_pattern, say("settings.targets"))
-        for key in ("dropout", "warmup_ratio", "rehearsal_ratio"):
+        for key in ("weight_decay", "max_norm"):
+            self._require(key, lambda v: v >= 0, "≥ 0")
+        for key in ("dropout", "warmup_ratio", "rehearsal_ratio", "adam_beta1", "adam_beta2"):
             self._require(key, lambda v: 0 <= v < 1, "0 ≤ … < 1")
 
     def _require(self, key: str, holds: Any, allowed: str) -> None:

@@ -10,7 +10,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from nabot.artifacts import file_sha256, remove_leftovers, require_space, write_
 from nabot.bot import (
     ADAPTER,
     RECORD,
+    REPORT,
     RUN,
     TEMPLATE,
     BotRecord,
@@ -36,7 +37,7 @@ from nabot.memory import peak_memory_bytes
 from nabot.recipes.manifest import write_manifest
 from nabot.recipes.opening import Opened, open_source
 from nabot.recipes.rehearsal import rehearsal
-from nabot.recipes.runfiles import RunPlan, read_rows, write_rows
+from nabot.recipes.runfiles import SETTINGS, RunPlan, read_rows, write_rows
 from nabot.recipes.settings import Settings
 from nabot.rendering import Renderer
 from nabot.sources import Progress, base_hash
@@ -98,6 +99,7 @@ class _Ready:
     rows: Sequence[Conversation]
     examples: list[Example]
     held_out: list[Example]
+    lora: LoraConfig
 
 
 def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
@@ -112,18 +114,20 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     plan = _planned(request)
     require_space(out, 64_000_000)
     start = request.start_from / ADAPTER if request.start_from else None
-    ready = _prepared(plan, request.conversations, start, watcher)
+    ready = _prepared(plan, request.conversations, start, out, watcher)
     if request.start_from:
         _refuse_other_base(request.start_from, plan, ready.opened)
-    if request.force:
+    if is_finished(out) or is_unfinished(out):  # only with `force` does it come here
         _clear(out)
+    _remove_run(out)  # also what a kill in the middle of clearing left: a new run must not go on from it
     _tidy(out)
     (out / RUN).mkdir(parents=True, exist_ok=True)
     write_rows(out / RUN, request.conversations)
     if request.start_from:
         shutil.copytree(request.start_from / ADAPTER, out / RUN / "start", dirs_exist_ok=True)
     dtype = str(ready.opened.decoder.embedding.dtype).removeprefix("torch.")  # "auto" may choose otherwise next time
-    plan = replace(plan, settings={**plan.settings, "dtype": dtype})
+    lora = asdict(ready.lora)  # a bot that is gone on from brings its own
+    plan = replace(plan, base=ready.opened.model.source, settings={**plan.settings, **lora, "dtype": dtype})
     plan.write(out / RUN)  # from now on `resume` can go on
     return _work(out, plan, ready, watcher, began)
 
@@ -138,7 +142,7 @@ def resume(out: Path, watcher: Watcher = Watcher()) -> dict[str, Any]:
     _tidy(out)
     plan = RunPlan.read(out / RUN)
     start = out / RUN / plan.start if plan.start else None
-    return _work(out, plan, _prepared(plan, read_rows(out / RUN), start, watcher), watcher, began)
+    return _work(out, plan, _prepared(plan, read_rows(out / RUN), start, out, watcher), watcher, began)
 
 
 def _planned(request: TuneRequest) -> RunPlan:
@@ -184,10 +188,20 @@ def _refuse_to_overwrite(out: Path, *, force: bool) -> None:
 
 def _clear(out: Path) -> None:
     """Takes the old bot away, its record first: a half-deleted one must not look finished."""
-    for name in (RECORD, f"{RUN}/settings.json"):
+    for name in (RECORD, f"{RUN}/{SETTINGS}"):
         (out / name).unlink(missing_ok=True)
-    for name in (ADAPTER, RUN, "report"):
-        shutil.rmtree(out / name, ignore_errors=True)
+    for name in (ADAPTER, REPORT):
+        if (out / name).exists():
+            shutil.rmtree(out / name)
+
+
+def _remove_run(out: Path) -> None:
+    """Takes away what nabot keeps in BOT/run, and nothing else that may lie there."""
+    for name in ("checkpoints", "best", "start"):
+        if (out / RUN / name).exists():
+            shutil.rmtree(out / RUN / name)
+    for name in ("rehearsal.jsonl", "ground.json", "metrics.jsonl", "samples.jsonl"):
+        (out / RUN / name).unlink(missing_ok=True)
 
 
 def _tidy(out: Path) -> None:
@@ -196,7 +210,7 @@ def _tidy(out: Path) -> None:
         remove_leftovers(folder)
 
 
-def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, watcher: Watcher) -> _Ready:
+def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, out: Path, watcher: Watcher) -> _Ready:
     """Opens the base, renders the rows, and tries the adapter on (the one in `start`, or a fresh one)."""
     settings = Settings().with_values(plan.settings)
     config = settings.train
@@ -215,9 +229,12 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, w
     limit = min(config.max_length, opened.decoder.config.max_positions)
     examples = _examples(opened.renderer, train_rows, limit, watcher)
     held_out = _fitting(opened.renderer, held_out_part, limit)
-    _attach(opened, settings, start)  # proves that the adapter fits
+    lora = _attach(opened, settings, start)  # proves that the adapter fits
+    require_space(out, sum(p.numel() for p in trainable(opened.decoder).values()) * _BYTES_A_PARAMETER)
     detach(opened.decoder)  # the base as it is answers first
-    return _Ready(opened, rows, examples, held_out)
+    if config.keep == "best" and not held_out:
+        raise ConfigError(say("tune.no_best", rows=len(rows)))
+    return _Ready(opened, rows, examples, held_out, lora)
 
 
 def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: float) -> dict[str, Any]:
@@ -231,7 +248,6 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
     learned = [*examples, *rehearsal(opened, len(examples), config.rehearsal_ratio, out / RUN / "rehearsal.jsonl")]
     torch.manual_seed(config.seed)
     lora = _attach(opened, settings, out / RUN / plan.start if plan.start else None)
-    require_space(out, sum(p.numel() for p in trainable(opened.decoder).values()) * _BYTES_A_PARAMETER)
     opened.decoder.checkpoint_blocks = config.checkpoint_blocks
     stopping = _Signals()
     samples = Journal(out / RUN / "samples.jsonl")
@@ -245,6 +261,7 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
         raise Stopped(say("tune.stopped", step=trainer.state.step, out=out), stopping.number)
     if config.keep == "best":
         trainer.restore_best()
+        trainer.state.held_out_loss = trainer.state.best_loss
     watcher.phase(say("tune.finishing"))
     record = _finish(out, plan, opened, lora)
     figures = _figures(out, trainer.state, time.perf_counter() - began)
@@ -318,7 +335,7 @@ def _finish(out: Path, plan: RunPlan, opened: Opened, lora: LoraConfig) -> BotRe
         raise CheckpointError(say("tune.not_the_same", out=out, difference=difference))
     write_file(out / TEMPLATE, opened.renderer.template.source)
     return BotRecord(
-        base=plan.base,
+        base=opened.model.source,
         base_hash=base_hash(opened.model.path),
         base_licence=opened.model.licence,
         template=opened.renderer.template.name,

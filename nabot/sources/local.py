@@ -29,10 +29,14 @@ def model_in(path: Path) -> Path:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The shards that the folder's index names, or every *.safetensors in it; they need not exist."""
+    """The shards that the folder's index names, or model.safetensors, or every *.safetensors; they need not exist.
+
+    The same rule as the loader's: an adapter or another copy beside the model is not the model.
+    """
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
-        return sorted(folder.glob("*.safetensors"))
+        whole = folder / "model.safetensors"
+        return [whole] if whole.is_file() else sorted(folder.glob("*.safetensors"))
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nabot.artifacts import explained_disk_errors, write_file
+from nabot.artifacts import explained_disk_errors, json_lines, write_file
 
 
 class Journal:
@@ -29,10 +29,4 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     """All whole records."""
     if not path.exists():
         return []
-    records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            continue  # cut off by a kill
-    return records
+    return list(json_lines(path))
