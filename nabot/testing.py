@@ -42,7 +42,7 @@ class Echo:
 
 def _words(text: str) -> list[str]:
     """Words with the space around them, so that joining them gives the text back."""
-    return re.findall(r"\s*\S+(?:\s+$)?", text)
+    return re.findall(r"\s*\S+(?:\s+\Z)?|\s+\Z", text)
 
 
 def _before_stop(text: str, stop: Sequence[str]) -> str:

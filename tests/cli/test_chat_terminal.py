@@ -13,7 +13,8 @@ import pytest
 pty = pytest.importorskip("pty", exc_type=ImportError)  # Windows has none
 
 PROGRAM = """
-import fcntl, itertools, termios, time
+import fcntl, itertools, signal, termios, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background may have it ignored
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C becomes a signal to this process
 from nabot.cli.chat import chat
 from nabot.textmodel import Sampling
