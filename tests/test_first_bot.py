@@ -18,7 +18,7 @@ def cafe(tmp_path_factory: pytest.TempPathFactory, smollm2_gguf: Path) -> Path:
     folder = tmp_path_factory.mktemp("cafe")
     for name in ("conversations.jsonl", "exam.jsonl"):
         rows = [json.loads(line) for line in (DEMO / name).read_text(encoding="utf-8").splitlines()]
-        kept = [r for r in rows if r["fact"] in FACTS and len(r["messages"]) <= 2]
+        kept = [r for r in rows if r.get("fact", 0) in FACTS and len(r["messages"]) <= 2]
         (folder / name).write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
     facts = (DEMO / "facts.md").read_text(encoding="utf-8").splitlines()
     (folder / "facts.md").write_text("\n".join(facts[: 2 + len(FACTS)]), encoding="utf-8")
