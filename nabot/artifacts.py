@@ -82,6 +82,11 @@ def new_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(aside, ignore_errors=True)
 
 
+def is_whole(folder: Path) -> bool:
+    """False for a folder that somebody is still filling, or left when they were killed."""
+    return not folder.name.startswith(_TEMPORARY)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Deletes what killed writers left in `folder` (not below it)."""
     for left in folder.glob(f"{_TEMPORARY}*"):

