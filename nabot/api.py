@@ -12,7 +12,7 @@ import torch
 
 from nabot.adapters import load_adapter as _load_adapter
 from nabot.adapters import save_adapter as _save_adapter
-from nabot.adapters.lora import LoraConfig, config_of
+from nabot.adapters.lora import LoraConfig
 from nabot.conversation import Conversation
 from nabot.data import conversations_from
 from nabot.engine import Engine
@@ -70,7 +70,7 @@ def load_adapter(decoder: Decoder, folder: str | Path) -> Decoder:
 
 def save_adapter(decoder: Decoder, folder: str | Path) -> None:
     """Writes the attached adapter in PEFT's layout."""
-    _save_adapter(decoder, Path(folder), config_of(decoder), "")
+    _save_adapter(decoder, Path(folder))
 
 
 def load_bot(path: str | Path, *, base: str = "", dtype: str = "auto", device: str = "auto") -> Bot:

@@ -84,9 +84,11 @@ def read_record(folder: Path) -> BotRecord:
     known = {f.name for f in fields(BotRecord)}
     values: dict[str, Any] = {k: tuple(v) if k == "stop" else v for k, v in raw.items() if k in known}
     try:
-        return BotRecord(**values)
+        record = BotRecord(**values)
+        record.sampling_with()  # knows what may be asked for
     except TypeError as error:
         raise CheckpointError(say("bot.unreadable", path=path, reason=error)) from error
+    return record
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

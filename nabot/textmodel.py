@@ -27,6 +27,11 @@ class Sampling:
     seed: int | None = None  # None: another answer each time
     stop: tuple[str, ...] = ()  # strings that end the answer; not part of it
 
+    def __post_init__(self) -> None:
+        for name in ("max_new_tokens", "repetition_penalty", "temperature", "top_k", "top_p", "min_p"):
+            if not isinstance(value := getattr(self, name), int | float):  # a file may say anything
+                raise TypeError(f"{name} = {value!r}, expected a number")
+
 
 @dataclass(frozen=True)
 class Completion:

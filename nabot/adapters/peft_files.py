@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from nabot.adapters.lora import LoraConfig, attach_to, detach, lora_groups
+from nabot.adapters.lora import LoraConfig, attach_to, config_of, detach, lora_groups
 from nabot.artifacts import new_folder, write_json
 from nabot.errors import CheckpointError, ConfigError
 from nabot.models.linear import linear_groups
@@ -43,14 +43,14 @@ _REFUSED = {
 _HARMLESS_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
 
 
-def save_adapter(module: nn.Module, folder: Path, config: LoraConfig, base_name: str) -> None:
+def save_adapter(module: nn.Module, folder: Path, base_name: str = "") -> None:
     """Writes the adapter of `module` as a whole folder. Raises CheckpointError if there is nothing to write."""
     tensors = adapter_tensors(module)
     if not tensors:
         raise CheckpointError(say("adapters.nothing_attached", folder=folder))
     with new_folder(folder) as aside:
         save_file(tensors, aside / WEIGHTS, metadata={"format": "pt"})
-        write_json(aside / CONFIG, _peft_config(module, config, base_name))
+        write_json(aside / CONFIG, _peft_config(module, config_of(module), base_name))
 
 
 def load_adapter(module: nn.Module, folder: Path) -> LoraConfig:

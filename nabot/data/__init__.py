@@ -14,7 +14,7 @@ from nabot.data.files import (
     scan_conversations,
     scan_exam,
 )
-from nabot.data.heldout import held_out_rows, split
+from nabot.data.heldout import held_out_places, held_out_rows, split
 from nabot.data.init import write_starter
 from nabot.data.packing import order, pack, row_at
 
@@ -22,6 +22,7 @@ __all__ = [
     "ExamQuestion",
     "Fault",
     "conversations_from",
+    "held_out_places",
     "held_out_rows",
     "order",
     "pack",

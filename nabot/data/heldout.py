@@ -22,7 +22,16 @@ def held_out_rows(num_rows: int) -> int:
 def split(
     conversations: Sequence[Conversation], *, count: int | None = None, fraction: float | None = None, seed: int = 0
 ) -> tuple[list[Conversation], list[Conversation]]:
-    """(train, held_out), both in their original order. Neither number: `held_out_rows`.
+    """(train, held_out) by `held_out_places`, both in their original order."""
+    held_out = held_out_places(conversations, count=count, fraction=fraction, seed=seed)
+    train = [c for i, c in enumerate(conversations) if i not in held_out]
+    return train, [conversations[i] for i in sorted(held_out)]
+
+
+def held_out_places(
+    conversations: Sequence[Conversation], *, count: int | None = None, fraction: float | None = None, seed: int = 0
+) -> set[int]:
+    """Which ones only measure. Neither number: `held_out_rows`.
 
     Rows whose last user turn asks the same stay together, so slightly fewer than asked for may be held out; never
     more than that, and never more than half of the rows.
@@ -36,8 +45,7 @@ def split(
     for number in order(len(members), seed, 0):
         if len(held_out) + len(members[number]) <= wanted:
             held_out.update(members[number])
-    train = [c for i, c in enumerate(conversations) if i not in held_out]
-    return train, [conversations[i] for i in sorted(held_out)]
+    return held_out
 
 
 def _wanted(num_rows: int, count: int | None, fraction: float | None) -> int:

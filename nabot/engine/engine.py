@@ -83,9 +83,11 @@ class Engine:
 
     def generate(self, prompts: Sequence[Conversation], sampling: Sampling) -> Iterator[Completion]:
         """Answers in the order of the prompts."""
-        numbers = [self.add(prompt, sampling) for prompt in prompts]
-        self._inboxes.update((number, deque()) for number in numbers)
+        numbers: list[int] = []
         try:
+            for prompt in prompts:
+                numbers.append(self.add(prompt, sampling))
+                self._inboxes[numbers[-1]] = deque()
             for number in numbers:
                 yield from (event.completion for event in self._events_of(number) if event.completion)
         finally:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nabot.errors import CheckpointError
 from nabot.models.config import DecoderConfig, RopeConfig
+from nabot.sources.local import weight_files
 from nabot.text import say
 
 ARCHITECTURES = {"llama": "LlamaForCausalLM"}
@@ -98,16 +99,7 @@ def read_tensors(folder: Path, *, tied: bool) -> Iterator[tuple[str, Tensor]]:
 
 
 def _shards(folder: Path) -> list[Path]:
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(say("models.bad_config", path=index, reason=error)) from error
-        shards = [folder / name for name in names]
-    else:  # beside the model there may be others: Meta's own layout, an adapter
-        whole = folder / "model.safetensors"
-        shards = [whole] if whole.exists() else sorted(folder.glob("*.safetensors"))
+    shards = weight_files(folder)
     missing = [s.name for s in shards if not s.exists()]
     if missing or not shards:
         raise CheckpointError(say("models.no_weights", folder=folder, missing=", ".join(missing) or "*.safetensors"))

@@ -5,7 +5,7 @@ tuning), and the bot.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def examine(
     folder = Path(name)
     is_bot = is_finished(folder) or is_unfinished(folder)
     opened, record = _open(name, is_bot=is_bot, base=base, pulling=watcher.pulling)
-    sampling = Sampling(max_new_tokens=_MAX_NEW_TOKENS)
+    sampling = _sampling(record)
     sheets: dict[Contestant, Sheet] = {"base": _sit("base", opened, questions, sampling, watcher)}
     if facts_text:
         sheets["prompted"] = _sit("prompted", opened, questions, sampling, watcher, facts_text)
@@ -57,6 +57,12 @@ def _open(name: str, *, is_bot: bool, base: str, pulling: Progress | None) -> tu
     if is_bot:
         return open_base_of(Path(name), base=base, progress=pulling)
     return open_source(name, progress=pulling), None
+
+
+def _sampling(record: BotRecord | None) -> Sampling:
+    """As the bot answers people; the same for everyone who sits the exam."""
+    own = record.sampling_with() if record else Sampling()
+    return replace(own, max_new_tokens=min(_MAX_NEW_TOKENS, own.max_new_tokens))
 
 
 def _sit(

@@ -3,7 +3,9 @@
 One function serves chat, exam and the Python API: a bot is a source with an adapter and a template of its own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from nabot.adapters import load_adapter
@@ -59,6 +61,7 @@ def open_source(
     system: str = "",
     dtype: str = "auto",
     device: str = "auto",
+    clock: Callable[[], datetime] = datetime.now,
     progress: Progress | None = None,
 ) -> Opened:
     """A model as it is, with its own chat template (or the named one; Alpaca's if it has none)."""
@@ -67,7 +70,7 @@ def open_source(
     chosen = ChatTemplate.named(template or default_template(tokenizer), tokenizer)
     place = choose_device(device)
     decoder = load_decoder(model.path, dtype=choose_dtype(dtype, place), device=place)
-    return Opened(source, model, decoder, Renderer(chosen, tokenizer, system))
+    return Opened(source, model, decoder, Renderer(chosen, tokenizer, system, clock))
 
 
 def open_bot(

@@ -1,26 +1,34 @@
 """What the base already answers, learned along so that it stays. In: the untuned model, out: a few more examples.
 
 A model that learns only new rows forgets old ones; learning some of its own answers to everyday questions together
-with them keeps it as it was elsewhere, without any old data.   Source: Robins 1995, "Catastrophic forgetting,
-rehearsal and pseudorehearsal", Connection Science 7(2).
+with them keeps it as it was elsewhere, without any old data: not only the words that it said, but how likely each of
+the others was.   Sources: Robins 1995, "Catastrophic forgetting, rehearsal and pseudorehearsal", Connection Science
+7(2); Li & Hoiem 2016, "Learning without forgetting", arXiv 1606.09282 §3; Hinton et al. 2015, arXiv 1503.02531 §2.
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from nabot.artifacts import json_lines, write_file
 from nabot.conversation import Conversation
+from nabot.models.decoder import Decoder
 from nabot.recipes.opening import Opened
 from nabot.textmodel import Sampling
-from nabot.train.batches import Example
+from nabot.train.batches import Example, SoftTargets, collate
 
-_MAX_NEW_TOKENS = 40  # how an answer begins says enough; one that goes on is cut and never taught to stop there
+_MAX_NEW_TOKENS = 24  # how an answer begins says enough; one that goes on is cut and never taught to stop there
+_ALTERNATIVES = 64  # the likeliest next tokens; what the rest of the vocabulary gets is a rounding error
+_ROWS_AT_ONCE = 16
 
 
-def rehearsal(opened: Opened, num_rows: int, ratio: float, note: Path) -> list[Example]:
-    """Examples for `ratio` of `num_rows`, at most one for each of our questions.
+def rehearsal(opened: Opened, num_rows: int, *, ratio: float, weight: float, note: Path) -> list[Example]:
+    """Examples for `ratio` of `num_rows`, at most one for each of our questions; their tokens count `weight` times.
 
     The answers are kept in `note`, so that a resumed run learns the same ones.
     """
@@ -32,9 +40,26 @@ def rehearsal(opened: Opened, num_rows: int, ratio: float, note: Path) -> list[E
         rows = _answered(opened, [questions[i * len(questions) // count] for i in range(count)])
         write_file(note, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     saved = list(json_lines(note))
-    return [
+    examples = [
         Example.of([*r["prompt"], *r["answer"]], [False] * len(r["prompt"]) + [True] * len(r["answer"])) for r in saved
     ]
+    return softened(opened.decoder, examples, weight)
+
+
+@torch.no_grad()
+def softened(decoder: Decoder, examples: Sequence[Example], weight: float = 1.0) -> list[Example]:
+    """The examples with what `decoder` says now, in shares of probability that add up to `weight`, as their targets."""
+    found: list[Example] = []
+    for start in range(0, len(examples), _ROWS_AT_ONCE):
+        some = examples[start : start + _ROWS_AT_ONCE]
+        part = collate(some, decoder.embedding.device)
+        hidden_MD = decoder.hidden(decoder.embed(part.tokens_N), part.batch)[part.places_M]
+        likely = decoder.head(hidden_MD).float().softmax(-1).topk(min(_ALTERNATIVES, decoder.config.vocab_size))
+        shares_MK = weight * likely.values / likely.values.sum(-1, keepdim=True)
+        counts = [len(e.places) for e in some]
+        pairs = zip(likely.indices.cpu().split(counts), shares_MK.cpu().split(counts), strict=True)
+        found += [replace(e, soft=SoftTargets(*pair)) for e, pair in zip(some, pairs, strict=True)]
+    return found
 
 
 def everyday_questions() -> list[str]:

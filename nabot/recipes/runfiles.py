@@ -1,17 +1,22 @@
-"""What a run writes down before it begins, so that it can go on from its folder alone. In and out: BOT/run."""
+"""The folder of a run: what it writes down so that it can go on from there alone, and what is cleared away.
+
+In and out: BOT/run.
+"""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nabot.artifacts import json_lines, read_json, write_file, write_json
+from nabot.artifacts import json_lines, read_json, remove_leftovers, write_file, write_json
+from nabot.bot import ADAPTER, RECORD, REPORT, RUN, is_finished, is_unfinished
 from nabot.conversation import Conversation
-from nabot.errors import CheckpointError
+from nabot.errors import CheckpointError, ConfigError
 from nabot.text import say
 
-SETTINGS, _ROWS, _GROUND = "settings.json", "conversations.jsonl", "ground.json"
+SETTINGS, REHEARSAL, _ROWS, _GROUND = "settings.json", "rehearsal.jsonl", "conversations.jsonl", "ground.json"
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,7 @@ class RunPlan:
     template: str = ""  # "": the model's own
     system: str = ""
     probes: tuple[str, ...] = ()
+    began: str = "1970-01-01T00:00:00"  # local time; what a template that writes the date takes for today
     start: str = ""  # folder below BOT/run with the adapter to go on with
     settings: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)  # file → SHA-256
@@ -43,7 +49,7 @@ class RunPlan:
 
         Returns the keys that have changed since. Raises CheckpointError if a resumed run finds other weights.
         """
-        note = out / "run" / _GROUND
+        note = out / RUN / _GROUND
         if not note.exists():
             write_json(note, ground)
             return []
@@ -63,3 +69,39 @@ def write_rows(run: Path, conversations: Sequence[Conversation]) -> None:
 def read_rows(run: Path) -> list[Conversation]:
     """The rows of `write_rows`."""
     return [Conversation.of(row["messages"], row.get("tools", ())) for row in json_lines(run / _ROWS)]
+
+
+def refuse_to_overwrite(out: Path, *, force: bool) -> None:
+    """Raises ConfigError if `out` cannot take a new bot."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(say("tune.out_is_file", out=out))
+    if force:
+        return
+    if is_finished(out):
+        raise ConfigError(say("tune.out_is_bot", out=out))
+    if is_unfinished(out):
+        raise ConfigError(say("tune.out_is_unfinished", out=out))
+
+
+def clear(out: Path) -> None:
+    """Takes the old bot away, its record first: a half-deleted one must not look finished."""
+    for name in (RECORD, f"{RUN}/{SETTINGS}"):
+        (out / name).unlink(missing_ok=True)
+    for name in (ADAPTER, REPORT):
+        if (out / name).exists():
+            shutil.rmtree(out / name)
+
+
+def remove_run(out: Path) -> None:
+    """Takes away what nabot keeps in BOT/run, and nothing else that may lie there."""
+    for name in ("checkpoints", "best", "start"):
+        if (out / RUN / name).exists():
+            shutil.rmtree(out / RUN / name)
+    for name in (REHEARSAL, _GROUND, "metrics.jsonl", "samples.jsonl"):
+        (out / RUN / name).unlink(missing_ok=True)
+
+
+def tidy(out: Path) -> None:
+    """Clears away what a killed run left half-written."""
+    for folder in (out, out / RUN, out / RUN / "best"):
+        remove_leftovers(folder)

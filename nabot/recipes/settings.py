@@ -54,7 +54,16 @@ class Settings:
             self._require(key, lambda v: not isinstance(v, float) or math.isfinite(v), "a finite number")
             if isinstance(value, int):
                 self._require(key, lambda v: v >= 0, "≥ 0")
-        for key in ("rank", "alpha", "batch_size", "row_tokens", "max_length", "learning_rate", "adam_epsilon"):
+        for key in (
+            "rank",
+            "alpha",
+            "batch_size",
+            "row_tokens",
+            "max_length",
+            "learning_rate",
+            "rehearsal_weight",
+            "adam_epsilon",
+        ):
             self._require(key, lambda v: v > 0, "> 0")
         for key in ("epochs", "minutes"):
             self._require(key, lambda v: v is None or v > 0, "> 0")

@@ -1,45 +1,42 @@
 """Tuning, from rows to a bot. In: conversations, a base, settings, out: a finished folder and its figures.
 
 Nothing is written before rows, settings and weights have proved usable; then everything that a run needs goes into
-BOT/run, so that `resume` starts from the folder alone. bot.toml is written last, after the saved adapter was read again
-and gave the same logits.
+BOT/run, so that `resume` starts from the folder alone.
 """
 
-import contextlib
 import shutil
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from nabot.adapters import LoraConfig, attach, detach, has_learned, load_adapter, save_adapter
-from nabot.artifacts import file_sha256, remove_leftovers, require_space, write_file
-from nabot.bot import (
-    ADAPTER,
-    RECORD,
-    REPORT,
-    RUN,
-    TEMPLATE,
-    BotRecord,
-    is_finished,
-    is_unfinished,
-    read_record,
-    write_record,
-)
+from nabot.adapters import LoraConfig, attach, detach, load_adapter
+from nabot.artifacts import file_sha256, require_space
+from nabot.bot import ADAPTER, RUN, is_finished, is_unfinished, read_record, write_record
 from nabot.conversation import Conversation
-from nabot.data import held_out_rows, read_conversations, split
-from nabot.errors import CheckpointError, ConfigError, DataError, Stopped
-from nabot.memory import peak_memory_bytes
+from nabot.data import read_conversations
+from nabot.errors import CheckpointError, ConfigError, Stopped
+from nabot.recipes.examples import split_examples
+from nabot.recipes.finishing import figures_of, save_bot
 from nabot.recipes.manifest import write_manifest
 from nabot.recipes.opening import Opened, open_source
 from nabot.recipes.rehearsal import rehearsal
-from nabot.recipes.runfiles import SETTINGS, RunPlan, read_rows, write_rows
+from nabot.recipes.runfiles import (
+    REHEARSAL,
+    RunPlan,
+    clear,
+    read_rows,
+    refuse_to_overwrite,
+    remove_run,
+    tidy,
+    write_rows,
+)
 from nabot.recipes.settings import Settings
-from nabot.rendering import Renderer
+from nabot.recipes.signals import Signals
 from nabot.sources import Progress, base_hash
 from nabot.text import say
 from nabot.textmodel import Sampling
@@ -52,7 +49,6 @@ from nabot.train.step import StepStats, trainable
 _BYTES_A_PARAMETER = 4 * 3 * 3  # float32 weight and two moments, in two checkpoints and one being written
 _PROBES = 3
 _PROBE_TOKENS = 64
-_SAME_LOGITS = 1e-4  # the re-read adapter holds the very bits; only the order of threads may differ
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,7 @@ class _Ready:
 
     opened: Opened
     rows: Sequence[Conversation]
-    examples: list[Example]
+    learned: list[Example]
     held_out: list[Example]
     lora: LoraConfig
 
@@ -110,17 +106,18 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     """
     began = time.perf_counter()
     out = request.out
-    _refuse_to_overwrite(out, force=request.force)
+    refuse_to_overwrite(out, force=request.force)
     plan = _planned(request)
     require_space(out, 64_000_000)
     start = request.start_from / ADAPTER if request.start_from else None
     ready = _prepared(plan, request.conversations, start, out, watcher)
     if request.start_from:
         _refuse_other_base(request.start_from, plan, ready.opened)
+        _refuse_other_adapter(request.start_from, ready.lora, request.settings.lora)
     if is_finished(out) or is_unfinished(out):  # only with `force` does it come here
-        _clear(out)
-    _remove_run(out)  # also what a kill in the middle of clearing left: a new run must not go on from it
-    _tidy(out)
+        clear(out)
+    remove_run(out)  # also what a kill in the middle of clearing left: a new run must not go on from it
+    tidy(out)
     (out / RUN).mkdir(parents=True, exist_ok=True)
     write_rows(out / RUN, request.conversations)
     if request.start_from:
@@ -139,7 +136,7 @@ def resume(out: Path, watcher: Watcher = Watcher()) -> dict[str, Any]:
     if not is_unfinished(out):
         raise CheckpointError(say("tune.nothing_to_resume", out=out))
     began = time.perf_counter()
-    _tidy(out)
+    tidy(out)
     plan = RunPlan.read(out / RUN)
     start = out / RUN / plan.start if plan.start else None
     return _work(out, plan, _prepared(plan, read_rows(out / RUN), start, out, watcher), watcher, began)
@@ -160,6 +157,7 @@ def _planned(request: TuneRequest) -> RunPlan:
         system=system,
         probes=request.probes,
         start="start" if request.start_from else "",
+        began=datetime.now().isoformat(timespec="seconds"),
         settings=settings.as_dict(),
         inputs={str(p): file_sha256(p) for p in request.inputs},
     )
@@ -175,39 +173,12 @@ def _refuse_other_base(parent: Path, plan: RunPlan, opened: Opened) -> None:
         )
 
 
-def _refuse_to_overwrite(out: Path, *, force: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise ConfigError(say("tune.out_is_file", out=out))
-    if force:
-        return
-    if is_finished(out):
-        raise ConfigError(say("tune.out_is_bot", out=out))
-    if is_unfinished(out):
-        raise ConfigError(say("tune.out_is_unfinished", out=out))
-
-
-def _clear(out: Path) -> None:
-    """Takes the old bot away, its record first: a half-deleted one must not look finished."""
-    for name in (RECORD, f"{RUN}/{SETTINGS}"):
-        (out / name).unlink(missing_ok=True)
-    for name in (ADAPTER, REPORT):
-        if (out / name).exists():
-            shutil.rmtree(out / name)
-
-
-def _remove_run(out: Path) -> None:
-    """Takes away what nabot keeps in BOT/run, and nothing else that may lie there."""
-    for name in ("checkpoints", "best", "start"):
-        if (out / RUN / name).exists():
-            shutil.rmtree(out / RUN / name)
-    for name in ("rehearsal.jsonl", "ground.json", "metrics.jsonl", "samples.jsonl"):
-        (out / RUN / name).unlink(missing_ok=True)
-
-
-def _tidy(out: Path) -> None:
-    """Clears away what a killed run left half-written."""
-    for folder in (out, out / RUN, out / RUN / "best"):
-        remove_leftovers(folder)
+def _refuse_other_adapter(parent: Path, lora: LoraConfig, asked: LoraConfig) -> None:
+    """Raises ConfigError if another shape was asked for than the adapter to go on with has."""
+    has, wants, usual = asdict(lora), asdict(asked), asdict(LoraConfig())
+    other = [f"{key}={wants[key]} ({has[key]})" for key in has if wants[key] not in (has[key], usual[key])]
+    if other:
+        raise ConfigError(say("tune.from_other_adapter", folder=parent, other=", ".join(other)))
 
 
 def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, out: Path, watcher: Watcher) -> _Ready:
@@ -223,36 +194,47 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, o
         system=plan.system,
         dtype=config.dtype,
         device=config.device,
+        clock=lambda: datetime.fromisoformat(plan.began),  # a resumed run renders the same rows
         progress=watcher.pulling,
     )
-    train_rows, held_out_part = _split(list(rows), config.held_out, config.seed)
-    limit = min(config.max_length, opened.decoder.config.max_positions)
-    examples = _examples(opened.renderer, train_rows, limit, watcher)
-    held_out = _fitting(opened.renderer, held_out_part, limit)
+    learned, held_out = split_examples(
+        opened.renderer,
+        rows,
+        held_out=config.held_out,
+        seed=config.seed,
+        limit=min(config.max_length, opened.decoder.config.max_positions),
+        note=watcher.note,
+    )
     lora = _attach(opened, settings, start)  # proves that the adapter fits
     require_space(out, sum(p.numel() for p in trainable(opened.decoder).values()) * _BYTES_A_PARAMETER)
     detach(opened.decoder)  # the base as it is answers first
     if config.keep == "best" and not held_out:
         raise ConfigError(say("tune.no_best", rows=len(rows)))
-    return _Ready(opened, rows, examples, held_out, lora)
+    return _Ready(opened, rows, learned, held_out, lora)
 
 
 def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: float) -> dict[str, Any]:
-    opened, rows, examples = ready.opened, ready.rows, ready.examples
+    opened = ready.opened
     settings = Settings().with_values(plan.settings)
     config = settings.train
     ground = {"base": base_hash(opened.model.path), "torch": torch.__version__, "threads": torch.get_num_threads()}
     changed = plan.check_ground(ground, out)
     if changed:  # the same run, but its sums may be added up in another order
         watcher.note(say("tune.ground_changed", changed=", ".join(changed)))
-    learned = [*examples, *rehearsal(opened, len(examples), config.rehearsal_ratio, out / RUN / "rehearsal.jsonl")]
+    rehearsed = rehearsal(
+        opened,
+        len(ready.learned),
+        ratio=config.rehearsal_ratio,
+        weight=config.rehearsal_weight,
+        note=out / RUN / REHEARSAL,
+    )
     torch.manual_seed(config.seed)
-    lora = _attach(opened, settings, out / RUN / plan.start if plan.start else None)
+    _attach(opened, settings, out / RUN / plan.start if plan.start else None)
     opened.decoder.checkpoint_blocks = config.checkpoint_blocks
-    stopping = _Signals()
+    stopping = Signals()
     samples = Journal(out / RUN / "samples.jsonl")
-    hooks = _hooks(opened, plan.probes or _probe_questions(rows), samples, watcher, stopping)
-    trainer = Trainer(opened.decoder, learned, ready.held_out, config, out / RUN, hooks)
+    hooks = _hooks(opened, plan.probes or _probe_questions(ready.rows), samples, watcher, stopping)
+    trainer = Trainer(opened.decoder, [*ready.learned, *rehearsed], ready.held_out, config, out / RUN, hooks)
     resumed = trainer.resume()
     samples.cut_back(trainer.state.step if resumed else -1)
     with stopping:
@@ -263,32 +245,13 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
         trainer.restore_best()
         trainer.state.held_out_loss = trainer.state.best_loss
     watcher.phase(say("tune.finishing"))
-    record = _finish(out, plan, opened, lora)
-    figures = _figures(out, trainer.state, time.perf_counter() - began)
-    write_manifest(out, record, plan, figures, rows=len(rows), learned=len(examples), held_out=len(ready.held_out))
+    record = save_bot(out, opened)
+    figures = figures_of(out, trainer.state, trainer.earlier_seconds + time.perf_counter() - began)
+    write_manifest(
+        out, record, plan, figures, rows=len(ready.rows), learned=len(ready.learned), held_out=len(ready.held_out)
+    )
     write_record(out, record)
     return figures
-
-
-def _split(rows: list[Conversation], count: int | None, seed: int) -> tuple[list[Conversation], list[Conversation]]:
-    count = held_out_rows(len(rows)) if count is None else count
-    return split(rows, count=count, seed=seed) if count else (rows, [])
-
-
-def _examples(renderer: Renderer, rows: Sequence[Conversation], limit: int, watcher: Watcher) -> list[Example]:
-    """Rows as token ids; those whose last turn alone is too long are dropped and counted. Raises DataError."""
-    kept = _fitting(renderer, rows, limit)
-    dropped = len(rows) - len(kept)
-    if rows and not kept:
-        raise DataError(say("tune.no_targets", rows=len(rows), limit=limit))
-    if dropped:
-        watcher.note(say("tune.dropped", dropped=dropped, rows=len(rows), limit=limit))
-    return kept
-
-
-def _fitting(renderer: Renderer, rows: Sequence[Conversation], limit: int) -> list[Example]:
-    rendered = [renderer.fitted(row, limit) for row in rows]
-    return [e for e in (Example.of(r.ids, r.trained) for r in rendered if r is not None) if e.targets]
 
 
 def _attach(opened: Opened, settings: Settings, start: Path | None) -> LoraConfig:
@@ -298,7 +261,7 @@ def _attach(opened: Opened, settings: Settings, start: Path | None) -> LoraConfi
     return settings.lora
 
 
-def _hooks(opened: Opened, questions: Sequence[str], samples: Journal, watcher: Watcher, stopping: "_Signals") -> Hooks:
+def _hooks(opened: Opened, questions: Sequence[str], samples: Journal, watcher: Watcher, stopping: Signals) -> Hooks:
     def probe(state: RunState) -> None:
         prompts = [Conversation.ask(q) for q in questions]
         answers = opened.engine().generate(prompts, Sampling(max_new_tokens=_PROBE_TOKENS))
@@ -316,66 +279,3 @@ def _probe_questions(rows: Sequence[Conversation]) -> tuple[str, ...]:
     asked = [m.content for row in rows for m in row.messages[:2] if m.role == "user"]
     places = sorted({i * len(asked) // _PROBES for i in range(_PROBES)})
     return tuple(asked[i] for i in places if i < len(asked))
-
-
-def _finish(out: Path, plan: RunPlan, opened: Opened, lora: LoraConfig) -> BotRecord:
-    """Saves the adapter and the template, reads the adapter again and compares logits. Raises CheckpointError."""
-    decoder = opened.decoder
-    if not has_learned(decoder):
-        raise CheckpointError(say("tune.learned_nothing", out=out))
-    probe = torch.tensor([opened.renderer.prompt(Conversation.ask("?"))], device=decoder.embedding.device)
-    with torch.inference_mode():
-        before = decoder(probe).float()
-    save_adapter(decoder, out / ADAPTER, lora, opened.model.source)
-    detach(decoder)
-    load_adapter(decoder, out / ADAPTER)
-    with torch.inference_mode():
-        difference = float((decoder(probe).float() - before).abs().max())
-    if not difference <= _SAME_LOGITS:
-        raise CheckpointError(say("tune.not_the_same", out=out, difference=difference))
-    write_file(out / TEMPLATE, opened.renderer.template.source)
-    return BotRecord(
-        base=opened.model.source,
-        base_hash=base_hash(opened.model.path),
-        base_licence=opened.model.licence,
-        template=opened.renderer.template.name,
-        system=plan.system,
-    )
-
-
-def _figures(out: Path, state: RunState, wall_seconds: float) -> dict[str, Any]:
-    """What `nabot tune --json` prints."""
-    return {
-        "bot": str(out),
-        "method": "lora",
-        "steps": state.step,
-        "tokens": state.tokens,
-        "trained_tokens": state.trained_tokens,
-        "seconds": round(state.seconds, 3),
-        "wall_seconds": round(wall_seconds, 3),
-        "tokens_per_second": round(state.tokens / state.seconds, 1) if state.seconds else 0.0,
-        "peak_memory_bytes": peak_memory_bytes(),
-        "loss": {"first": state.first_loss, "last": state.last_loss, "held_out": state.held_out_loss},
-    }
-
-
-class _Signals:
-    """While it is entered, SIGINT and SIGTERM only leave a note; a second one ends the program at once."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        self._old: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        with contextlib.suppress(ValueError):  # only the main thread may listen
-            self._old = {n: signal.signal(n, self._note) for n in (signal.SIGINT, signal.SIGTERM)}
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _: object) -> None:
-        if self.number:
-            self.__exit__()
-            raise KeyboardInterrupt
-        self.number = number

@@ -31,7 +31,7 @@ def model_in(path: Path) -> Path:
 def weight_files(folder: Path) -> list[Path]:
     """The shards that the folder's index names, or model.safetensors, or every *.safetensors; they need not exist.
 
-    The same rule as the loader's: an adapter or another copy beside the model is not the model.
+    An adapter or another copy beside the model is not the model.
     """
     index = folder / "model.safetensors.index.json"
     if not index.is_file():

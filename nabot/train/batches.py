@@ -1,13 +1,15 @@
 """Rendered conversations → what one pass through the decoder needs. In: examples, out: Microbatch.
 
 The documents of a microbatch lie end to end in one flat run. A document ends before its last trained token: nothing
-behind that is ever asked for, so nothing behind it is computed.
+behind that is ever asked for, so nothing behind it is computed. What should come next is one token, or several with the
+share of probability that each should get (what another model would say).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nabot.data.packing import pack
@@ -17,12 +19,24 @@ _WORTH_SHARING = 4  # tokens; fewer are computed again sooner than shared
 
 
 @dataclass(frozen=True)
+class SoftTargets:
+    """The tokens that should come next at each of M places, and the share of probability for each; both [M, K]."""
+
+    tokens_MK: Tensor
+    shares_MK: Tensor
+
+
+@dataclass(frozen=True)
 class Example:
-    """One document: `inputs` go through the decoder; at each of `places` the next token is a trained one, `targets`."""
+    """One document: `inputs` go through the decoder; at each of `places` the next token is a trained one, `targets`.
+
+    With `soft`, several tokens share the place of each target.
+    """
 
     inputs: tuple[int, ...]
     places: tuple[int, ...]
     targets: tuple[int, ...]
+    soft: SoftTargets | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, ids: Sequence[int], trained: Sequence[bool]) -> "Example":
@@ -31,19 +45,24 @@ class Example:
         end = targets[-1] if targets else 0
         return cls(tuple(ids[:end]), tuple(i - 1 for i in targets), tuple(ids[i] for i in targets))
 
+    def wanted(self) -> SoftTargets:
+        """What should come next, as shares of probability."""
+        tokens = torch.tensor(self.targets, dtype=torch.long).unsqueeze(1)
+        return self.soft or SoftTargets(tokens, torch.ones(tokens.shape))
+
 
 @dataclass(frozen=True)
 class Microbatch:
-    """One pass: `tokens_N`, where they stand, at which M of them the loss is taken, and what comes next there."""
+    """One pass: `tokens_N`, where they stand, at which M of them the loss is taken, and what should come next there."""
 
     tokens_N: Tensor
     batch: TokenBatch
     places_M: Tensor
-    targets_M: Tensor
+    wanted: SoftTargets
 
     @property
     def num_targets(self) -> int:
-        return self.targets_M.numel()
+        return self.places_M.numel()
 
     @property
     def num_tokens(self) -> int:
@@ -68,7 +87,20 @@ def collate(examples: Sequence[Example], device: torch.device | str = "cpu") -> 
         tokens_N=torch.tensor(tokens, device=device),
         batch=TokenBatch.of_documents([len(e.inputs) - shared for e in examples], shared=shared, device=device),
         places_M=torch.tensor(places, device=device),
-        targets_M=torch.tensor([t for e in examples for t in e.targets], device=device),
+        wanted=_side_by_side([e.wanted() for e in examples], device),
+    )
+
+
+def _side_by_side(parts: Sequence[SoftTargets], device: torch.device | str) -> SoftTargets:
+    """All places in order; those with fewer tokens than others get some that have no share."""
+    most = max(part.tokens_MK.shape[1] for part in parts)
+
+    def wide(x_MK: Tensor) -> Tensor:
+        return F.pad(x_MK, (0, most - x_MK.shape[1]))
+
+    return SoftTargets(
+        torch.cat([wide(part.tokens_MK) for part in parts]).to(device),
+        torch.cat([wide(part.shares_MK) for part in parts]).to(device),
     )
 
 

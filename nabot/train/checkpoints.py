@@ -29,7 +29,8 @@ class RunState:
     total_steps: int = 0  # 0: not chosen yet (`minutes`)
     tokens: int = 0
     trained_tokens: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  # within steps
+    wall_seconds: float = 0.0
     first_loss: float | None = None
     last_loss: float | None = None
     held_out_loss: float | None = None
@@ -45,14 +46,14 @@ def save_checkpoint(folder: Path, module: nn.Module, optimizer: torch.optim.Opti
     with new_folder(_name(folder, state.step)) as aside:
         save_file({name: p.detach().cpu().contiguous() for name, p in learned.items()}, aside / "weights.safetensors")
         save_file(_optimizer_tensors(optimizer, learned), aside / "optimizer.safetensors")
-        save_file({"torch": torch.get_rng_state()}, aside / "rng.safetensors")
+        save_file(_random_states(), aside / "rng.safetensors")
         write_json(aside / "state.json", asdict(state))
     for old in checkpoints(folder)[:-_KEPT]:
         remove_folder(old)
 
 
 def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> RunState:
-    """Sets weights, optimizer and torch's random numbers as they were, and returns the rest."""
+    """Sets weights, optimizer and random numbers as they were, and returns the rest."""
     learned = trainable(module)
     set_tensors(learned, read_tensors(path / "weights.safetensors"), path)
     saved = read_tensors(path / "optimizer.safetensors")
@@ -63,8 +64,18 @@ def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimi
             optimizer.state[parameter] = {
                 key: t if key == "step" and keeps_steps_on_cpu else t.to(parameter.device) for key, t in state.items()
             }
-    torch.set_rng_state(read_tensors(path / "rng.safetensors")["torch"])
+    for device, numbers in read_tensors(path / "rng.safetensors").items():
+        if device == "cpu":
+            torch.set_rng_state(numbers)
+        elif torch.cuda.is_available():
+            torch.cuda.set_rng_state(numbers, device)
     return RunState(**read_json(path / "state.json"))
+
+
+def _random_states() -> dict[str, Tensor]:
+    """Where the random numbers of each device stand; dropout draws them where the weights are."""
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return {"cpu": torch.get_rng_state(), **{f"cuda:{i}": state for i, state in enumerate(gpus)}}
 
 
 def checkpoints(folder: Path) -> list[Path]:

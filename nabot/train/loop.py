@@ -70,13 +70,17 @@ class Trainer:
             fused=self.device.type != "mps",
         )
         self.state = RunState(total_steps=0 if config.minutes else self._steps_of_epochs())
+        self.earlier_seconds = 0.0  # of the sessions before this one
+        self._began = time.monotonic()
         self._step_seconds: list[float] = []
+        self._pause_seconds = 0.0  # what one held-out loss and one round of probes take
 
     def resume(self) -> bool:
         """Goes back to the newest whole checkpoint; False if there is none and the run begins again."""
         found = checkpoints(self.folder / "checkpoints")
         if found:
             self.state = load_checkpoint(found[-1], self.decoder, self.optimizer)
+            self.earlier_seconds = self.state.wall_seconds
         self.metrics.cut_back(self.state.step if found else -1)
         return bool(found)
 
@@ -84,10 +88,11 @@ class Trainer:
         """Learns until the end, or until asked to stop: True if it came to the end. Either way all is saved."""
         self.decoder.train()
         if self.state.step == 0:
+            begun = time.monotonic()
             self._measure()
             self._probe()
-        started = time.monotonic() - self.state.seconds
-        while not self._is_done(started):
+            self._pause_seconds = time.monotonic() - begun
+        while not self._is_done():
             if self.hooks.should_stop():
                 self.save()
                 return False
@@ -106,6 +111,7 @@ class Trainer:
 
     def save(self) -> None:
         """A checkpoint of this moment."""
+        self.state.wall_seconds = self._wall_seconds()
         save_checkpoint(self.folder / "checkpoints", self.decoder, self.optimizer, self.state)
         for old in self.folder.glob("best/step-*"):
             if old != self._best_folder():
@@ -170,17 +176,23 @@ class Trainer:
         warmup = int(self.config.warmup_ratio * (total or 300))  # none for a few steps: none to waste
         return factor(self.config.schedule, self.state.step, warmup, total or 300)
 
-    def _is_done(self, started: float) -> bool:
+    def _is_done(self) -> bool:
         state, config = self.state, self.config
         if not state.total_steps and len(self._step_seconds) >= _MEASURED_STEPS:
-            left = (config.minutes or 0) * 60 - (time.monotonic() - started)
+            left = (config.minutes or 0) * 60 - self._wall_seconds() - self._pause_seconds  # the last one
             typical = statistics.median(self._step_seconds[1:])
-            state.total_steps = max(state.step, state.step + int(left / typical))
+            pause = self._pause_seconds / self._interval(config.eval_every)
+            state.total_steps = max(state.step, state.step + int(left / (typical + pause)))
         return bool(state.total_steps) and state.step >= state.total_steps
 
+    def _wall_seconds(self) -> float:
+        return self.earlier_seconds + time.monotonic() - self._began
+
     def _is_due(self, every: int) -> bool:
-        every = every or max(1, len(self.examples) // self.config.batch_size)  # 0: once an epoch
-        return self.state.step % every == 0 and self.state.step != self.state.total_steps
+        return self.state.step % self._interval(every) == 0 and self.state.step != self.state.total_steps
+
+    def _interval(self, every: int) -> int:
+        return every or max(1, len(self.examples) // self.config.batch_size)  # 0: once an epoch
 
     def _measure(self) -> None:
         """The held-out loss of the decoder as it is; before the first step it cannot be the best.

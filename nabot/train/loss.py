@@ -1,4 +1,6 @@
-"""Cross-entropy of the trained tokens, as a sum. In: hidden states and targets, out: nats.
+"""How far the head is from what should come next, as a sum. In: hidden states and targets, out: nats.
+
+Kullback-Leibler divergence of the wanted shares from the head's probabilities: −ln p where one token is wanted.
 
 The head is asked at trained places only, chunk by chunk, and a frozen head's gradient is computed in the forward pass:
 the logits [M, V] never exist as a whole.   Source of the idea: Liger Kernel, arXiv 2410.10989 §3.2.
@@ -12,26 +14,27 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nabot.models.decoder import Decoder
-from nabot.train.batches import Microbatch
+from nabot.train.batches import Microbatch, SoftTargets
 
 CHUNK = 256  # places whose logits exist at one time
 
 
 class _FrozenHeadLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden_MD: Tensor, weight_VD: Tensor, targets_M: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden_MD: Tensor, weight_VD: Tensor, tokens_MK: Tensor, shares_MK: Tensor) -> Tensor:
         kind = torch.promote_types(hidden_MD.dtype, torch.float32)
         loss = hidden_MD.new_zeros((), dtype=kind)
         needs_grad = hidden_MD.requires_grad
         grads = []
-        for hidden, targets in zip(hidden_MD.split(CHUNK), targets_M.split(CHUNK), strict=True):
+        chunks = zip(hidden_MD.split(CHUNK), tokens_MK.split(CHUNK), shares_MK.to(kind).split(CHUNK), strict=True)
+        for hidden, tokens, shares in chunks:
             logits = F.linear(hidden, weight_VD).to(kind)
-            log_total_C = torch.logsumexp(logits, -1)
-            picked_C = logits.gather(-1, targets.unsqueeze(1)).squeeze(1)
-            loss += (log_total_C - picked_C).sum()
+            log_total_C1 = torch.logsumexp(logits, -1, keepdim=True)
+            weight_C1 = shares.sum(-1, keepdim=True)
+            loss += divergence(shares, weight_C1, logits.gather(-1, tokens) - log_total_C1)
             if needs_grad:
-                grad = logits.sub_(log_total_C.unsqueeze(1)).exp_()  # softmax, in place of the logits
-                grad.scatter_add_(1, targets.unsqueeze(1), grad.new_full((len(targets), 1), -1.0))
+                grad = logits.sub_(log_total_C1).exp_().mul_(weight_C1)  # in place of the logits
+                grad.scatter_add_(1, tokens, -shares)
                 grads.append(grad.to(hidden.dtype) @ weight_VD)
         if needs_grad:
             ctx.save_for_backward(torch.cat(grads))
@@ -39,23 +42,30 @@ class _FrozenHeadLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
         (grad_MD,) = ctx.saved_tensors
-        return grad_MD * upstream.to(grad_MD.dtype), None, None
+        return grad_MD * upstream.to(grad_MD.dtype), None, None, None
 
 
-def frozen_head_loss(hidden_MD: Tensor, weight_VD: Tensor, targets_M: Tensor) -> Tensor:
-    """Σ −ln p(target) in nats, of logits = hidden · weightᵀ; a gradient reaches `hidden_MD` alone."""
-    return _FrozenHeadLoss.apply(hidden_MD, weight_VD, targets_M)
+def frozen_head_loss(hidden_MD: Tensor, weight_VD: Tensor, wanted: SoftTargets) -> Tensor:
+    """The divergence in nats, of logits = hidden · weightᵀ; a gradient reaches `hidden_MD` alone."""
+    return _FrozenHeadLoss.apply(hidden_MD, weight_VD, wanted.tokens_MK, wanted.shares_MK)
 
 
 def answer_loss(decoder: Decoder, microbatch: Microbatch) -> Tensor:
-    """Σ −ln p over the trained tokens of the microbatch, in nats; divide by their number in the whole step."""
+    """The divergence over the trained tokens of the microbatch, in nats; divide by their number in the whole step."""
     hidden_ND = decoder.hidden(decoder.embed(microbatch.tokens_N), microbatch.batch)
     hidden_MD = hidden_ND[microbatch.places_M]
-    weight = decoder.frozen_head
+    wanted, weight = microbatch.wanted, decoder.frozen_head
     if weight is not None:
-        return frozen_head_loss(hidden_MD, weight, microbatch.targets_M)
+        return frozen_head_loss(hidden_MD, weight, wanted)
     logits = decoder.head(hidden_MD)
     kind = torch.promote_types(logits.dtype, torch.float32)
-    return F.cross_entropy(logits.to(kind), microbatch.targets_M, reduction="sum")
+    logs_MK = logits.to(kind).log_softmax(-1).gather(-1, wanted.tokens_MK)
+    shares_MK = wanted.shares_MK.to(kind)
+    return divergence(shares_MK, shares_MK.sum(-1, keepdim=True), logs_MK)
+
+
+def divergence(shares_MK: Tensor, weight_M1: Tensor, logs_MK: Tensor) -> Tensor:
+    """Σ share · (ln(share / weight) − ln p): shares that add up to `weight` count that many times."""
+    return (torch.xlogy(shares_MK, shares_MK / weight_M1) - shares_MK * logs_MK).sum()

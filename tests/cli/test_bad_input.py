@@ -426,6 +426,18 @@ def damaged_record(w: World) -> list[str]:
     return ["show", w.out]
 
 
+def unknown_sampling_in_a_record(w: World) -> list[str]:
+    path = Path(w.bot()) / "bot.toml"
+    path.write_text(path.read_text(encoding="utf-8") + "\ntemprature = 0.5\n", encoding="utf-8")
+    return ["show", w.out]
+
+
+def bad_sampling_in_a_record(w: World) -> list[str]:
+    path = Path(w.bot()) / "bot.toml"
+    path.write_text(path.read_text(encoding="utf-8") + "\ntemperature = 'warm'\n", encoding="utf-8")
+    return ["exam", w.out, w.exam]
+
+
 def missing_manifest(w: World) -> list[str]:
     (Path(w.bot()) / "manifest.json").unlink()
     return ["show", w.out]
@@ -608,6 +620,8 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
     (resuming_with_rows, ("--resume", "rows.jsonl", "--from")),
     (resuming_a_damaged_run, ("settings.json", "cannot be read", "--force")),
     (damaged_record, ("bot.toml", "cannot be read", "--force")),
+    (unknown_sampling_in_a_record, ("bot.toml", "cannot be read", "temprature")),
+    (bad_sampling_in_a_record, ("bot.toml", "temperature", "warm", "expected a number")),
     (missing_manifest, ("manifest.json", "tune again")),
     (missing_adapter, ("adapter_config.json", "cannot be read")),
     (truncated_adapter, ("adapter_model.safetensors", "again")),

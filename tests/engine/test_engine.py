@@ -231,6 +231,14 @@ def test_generate_answers_in_the_order_of_the_prompts() -> None:
     assert each[0].text == text_of(alone(renderer().prompt(QUESTIONS[0]), 7))
 
 
+def test_a_prompt_that_does_not_fit_leaves_nobody_waiting() -> None:
+    model = engine()
+    endless = Conversation.ask("tea " * 5000)
+    with pytest.raises(DataError):
+        list(model.generate([*QUESTIONS, endless], Sampling(max_new_tokens=3)))
+    assert model.step() == []
+
+
 def test_stream_gives_the_same_text_in_pieces() -> None:
     whole = next(engine().generate(QUESTIONS[:1], Sampling(max_new_tokens=9)))
     pieces = list(engine().stream(QUESTIONS[0], Sampling(max_new_tokens=9)))

@@ -83,7 +83,7 @@ def compare(
 ) -> tuple[list[float], list[float]]:
     torch.manual_seed(0)
     attach(decoder, LORA)
-    save_adapter(decoder, folder / "start", LORA, str(model))
+    save_adapter(decoder, folder / "start", str(model))
     theirs = their_losses(model, folder / "start", rows, rate, schedule, folder)
     return our_losses(decoder, rows, rate, schedule, folder / "run"), theirs
 

@@ -3,7 +3,14 @@
 import json
 from pathlib import Path
 
+import pytest
+import torch
+from tiny_models import VOCAB, gradients, random_examples, tiny_decoder, with_lora
+
+from nabot.recipes import rehearsal
 from nabot.recipes.rehearsal import everyday_questions
+from nabot.train.batches import microbatches
+from nabot.train.loss import answer_loss
 
 DEMO = Path(__file__).parents[2] / "nabot" / "demo"
 
@@ -15,7 +22,7 @@ def _words(text: str) -> frozenset[str]:
 def test_questions_are_distinct_and_whole() -> None:
     questions = everyday_questions()
     assert len(set(questions)) == len(questions) >= 60
-    assert all(q == q.strip() and q[-1] in ".?" for q in questions)
+    assert all(q == q.strip() and q[-1] in '.?!"' for q in questions)
 
 
 def test_no_general_question_of_the_demo_is_rehearsed() -> None:
@@ -25,3 +32,29 @@ def test_no_general_question_of_the_demo_is_rehearsed() -> None:
     for rehearsed in map(_words, everyday_questions()):
         assert rehearsed not in general
         assert max(len(rehearsed & g) / len(rehearsed | g) for g in general) < 0.8
+
+
+@pytest.mark.parametrize("variant", ["tied", "gqa"])
+def test_a_model_that_says_what_it_said_is_left_alone(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsal, "_ALTERNATIVES", VOCAB)
+    decoder = with_lora(tiny_decoder(variant, torch.float32))
+    examples = rehearsal.softened(decoder, random_examples([9, 14, 5, 9], seed=1, beginning=6))
+    parts = microbatches(examples, 2048)
+    sum(answer_loss(decoder, part) for part in parts).backward()
+    assert sum(part.num_targets for part in parts) == sum(len(e.places) for e in examples) > 0
+    assert all(g.abs().max() < 1e-4 for g in gradients(decoder).values())
+
+
+def test_shares_are_those_of_the_likeliest_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsal, "_ALTERNATIVES", 3)
+    decoder = tiny_decoder("gqa", torch.float32)
+    (plain,) = random_examples([12], seed=2)
+    (example,) = rehearsal.softened(decoder, [plain])
+    assert example == plain
+    assert example.soft is not None
+    probabilities_MV = decoder(torch.tensor([plain.inputs]))[0][list(plain.places)].softmax(-1)
+    likely = probabilities_MV.sort(-1, descending=True)
+    assert torch.equal(example.soft.tokens_MK, likely.indices[:, :3])
+    assert torch.allclose(example.soft.shares_MK.sum(-1), torch.ones(len(plain.places)))
+    ratios = example.soft.shares_MK / likely.values[:, :3]
+    assert torch.allclose(ratios, ratios[:, :1].expand_as(ratios), rtol=1e-4)

@@ -6,19 +6,22 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_model import conversations, questions, write_rows
+from tiny_model import conversations, questions, write_rows, write_tiny_model
 
 import nabot
 from nabot.bot import is_finished, is_unfinished, read_record
 from nabot.cli import run
 from nabot.data import conversations_from
-from nabot.errors import DataError
+from nabot.errors import ConfigError, DataError
+from nabot.recipes.opening import open_source
+from nabot.recipes.runfiles import RunPlan
 from nabot.recipes.settings import PRESETS, Settings, preset
 from nabot.recipes.tune import TuneRequest, Watcher, tune
 
@@ -41,6 +44,13 @@ def request(out: Path, base: Path, rows: list[dict[str, Any]] | None = None, **f
     settings = Settings().with_values(values)
     own = conversations_from(conversations() if rows is None else rows)
     return TuneRequest(conversations=own, out=out, base=str(base), settings=settings, **fields)
+
+
+def model_whose_template_begins(words: str, folder: Path) -> Path:
+    path = write_tiny_model(folder) / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, "chat_template": words + config["chat_template"]}), encoding="utf-8")
+    return folder
 
 
 def written_order(folder: Path) -> list[str]:
@@ -143,6 +153,38 @@ def test_nothing_to_learn_is_an_error_and_writes_nothing(tmp_path: Path, tiny_mo
     with pytest.raises(DataError, match=r"none of the 24 rows.*4 tokens"):
         tune(request(tmp_path / "bot", tiny_model_folder, values={"max_length": 4, "held_out": 0}))
     assert not (tmp_path / "bot").exists()
+
+
+def test_rows_that_the_template_refuses_are_named(tmp_path: Path) -> None:
+    refusal = "{% if 'moon' in messages[0]['content'] %}{{ raise_exception('no moons here') }}{% endif %}"
+    base = model_whose_template_begins(refusal, tmp_path / "base")
+    with pytest.raises(DataError, match=r"(?s)2 of 24 rows.*row 4 .*moon.*no moons here"):
+        tune(request(tmp_path / "bot", base))
+    assert not (tmp_path / "bot").exists()
+
+
+def test_more_rows_held_out_than_there_are_is_said(tmp_path: Path, tiny_model_folder: Path) -> None:
+    notes: list[str] = []
+    tune(request(tmp_path / "bot", tiny_model_folder, values={"held_out": 100}), Watcher(note=notes.append))
+    assert [note for note in notes if note.startswith("12 of 24 rows are held out, not 100")]
+
+
+def test_a_bot_that_is_gone_on_from_keeps_its_shape(
+    tmp_path: Path, tiny_model_folder: Path, tiny_bot_folder: Path
+) -> None:
+    asked = request(tmp_path / "next", tiny_model_folder, values={"rank": 3}, start_from=tiny_bot_folder)
+    with pytest.raises(ConfigError, match=r"rank=3 \(\d+\)"):
+        tune(asked)
+    assert not (tmp_path / "next").exists()
+
+
+def test_a_run_keeps_the_day_on_which_it_began(tmp_path: Path) -> None:
+    base = model_whose_template_begins("{{ strftime_now('%d %b %Y') }}", tmp_path / "base")
+    opened = open_source(str(base), clock=lambda: datetime(2001, 2, 3))
+    assert opened.renderer.training(conversations_from(conversations())[0]).text.startswith("03 Feb 2001")
+    tune(request(tmp_path / "bot", base))
+    began = RunPlan.read(tmp_path / "bot" / "run").began
+    assert abs(datetime.now() - datetime.fromisoformat(began)) < timedelta(minutes=5)
 
 
 def test_presets_have_the_numbers_of_the_recipes_that_they_are_named_after() -> None:

@@ -1,5 +1,7 @@
 """The loss of a frozen head: a sum over trained tokens, chunk by chunk, with a gradient made in the forward pass."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,34 +11,54 @@ from torch.autograd import gradcheck
 from torch.testing import assert_close
 
 from nabot.train import loss as module
-from nabot.train.batches import Example, collate
+from nabot.train.batches import Example, SoftTargets, collate
 from nabot.train.loss import answer_loss, frozen_head_loss
 
 
-def case(places: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
+def case(places: int, dtype: torch.dtype = torch.float64, alternatives: int = 1) -> tuple[Tensor, Tensor, SoftTargets]:
+    """Hidden states, a head of 23 tokens, and what should come next: one token, or some that share the place."""
     rng = torch.Generator().manual_seed(places)
     hidden = torch.randn(places, 8, generator=rng, dtype=torch.float64).to(dtype).requires_grad_()
     weight = torch.randn(23, 8, generator=rng, dtype=torch.float64).to(dtype)
-    return hidden, weight, torch.randint(0, 23, (places,), generator=rng)
+    tokens = torch.stack(
+        [torch.randperm(23, generator=rng)[:alternatives] for _ in range(places)] or [torch.zeros(1).long()]
+    )
+    shares = torch.rand(places, alternatives, generator=rng, dtype=torch.float64)
+    weight_of_places = 1.0 if alternatives == 1 else 3.0
+    return hidden, weight, SoftTargets(tokens[:places], weight_of_places * shares / shares.sum(-1, keepdim=True))
 
 
-def test_it_passes_gradcheck(monkeypatch: pytest.MonkeyPatch) -> None:
+def entropy(wanted: SoftTargets) -> Tensor:
+    """What of the cross-entropy no head can take away."""
+    shares = wanted.shares_MK
+    return -(shares * (shares / shares.sum(-1, keepdim=True)).log()).sum()
+
+
+def dense(wanted: SoftTargets, hidden: Tensor) -> Tensor:
+    """The shares of all 23 tokens, as `F.cross_entropy` takes them."""
+    shares = wanted.shares_MK.to(hidden.dtype)
+    return torch.zeros(len(shares), 23, dtype=hidden.dtype).scatter(1, wanted.tokens_MK, shares)
+
+
+@pytest.mark.parametrize("alternatives", [1, 5])
+def test_it_passes_gradcheck(alternatives: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHUNK", 4)
-    hidden, weight, targets = case(11)
-    assert gradcheck(lambda h: frozen_head_loss(h, weight, targets), (hidden,))
+    hidden, weight, wanted = case(11, alternatives=alternatives)
+    assert gradcheck(lambda h: frozen_head_loss(h, weight, wanted), (hidden,))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("alternatives", [1, 6])
 @pytest.mark.parametrize("places", [1, 4, 5, 11, 600])
 def test_it_equals_cross_entropy_and_its_gradient(
-    places: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    places: int, alternatives: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if places < 600:
         monkeypatch.setattr(module, "CHUNK", 4)
-    hidden, weight, targets = case(places, dtype)
+    hidden, weight, wanted = case(places, dtype, alternatives)
     ours, twin = (
-        frozen_head_loss(hidden, weight, targets),
-        F.cross_entropy(hidden @ weight.t(), targets, reduction="sum"),
+        frozen_head_loss(hidden, weight, wanted),
+        F.cross_entropy(hidden @ weight.t(), dense(wanted, hidden), reduction="sum") - entropy(wanted).to(dtype),
     )
     tolerance = 1e-10 if dtype == torch.float64 else 1e-5
     assert_close(ours, twin, atol=tolerance, rtol=tolerance)
@@ -45,28 +67,29 @@ def test_it_equals_cross_entropy_and_its_gradient(
 
 
 def test_large_logits_do_not_overflow() -> None:
-    hidden, weight, targets = case(9, torch.float32)
+    hidden, weight, wanted = case(9, torch.float32)
     far = (hidden.detach() * 1e4).requires_grad_()
-    loss = frozen_head_loss(far, weight, targets)
+    loss = frozen_head_loss(far, weight, wanted)
     loss.backward()
-    assert_close(loss.double(), F.cross_entropy((far.double() @ weight.double().t()), targets, reduction="sum"))
+    twin = F.cross_entropy(far.double() @ weight.double().t(), wanted.tokens_MK.squeeze(1), reduction="sum")
+    assert_close(loss.double(), twin)
     assert far.grad is not None
     assert torch.isfinite(far.grad).all()
 
 
 def test_no_place_costs_nothing() -> None:
-    hidden, weight, targets = case(0)
-    loss = frozen_head_loss(hidden, weight, targets)
+    hidden, weight, wanted = case(0)
+    loss = frozen_head_loss(hidden, weight, wanted)
     loss.backward()
     assert loss.item() == 0
 
 
 def test_without_a_gradient_none_is_made() -> None:
-    hidden, weight, targets = case(9)
+    hidden, weight, wanted = case(9)
     with torch.no_grad():
-        loss = frozen_head_loss(hidden, weight, targets)
+        loss = frozen_head_loss(hidden, weight, wanted)
     assert not loss.requires_grad
-    assert_close(loss, frozen_head_loss(hidden, weight, targets).detach(), atol=0, rtol=0)
+    assert_close(loss, frozen_head_loss(hidden, weight, wanted).detach(), atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("variant", ["gqa", "tied"])
@@ -79,6 +102,22 @@ def test_answer_loss_is_minus_log_probability_of_the_trained_tokens(variant: str
         loss = answer_loss(decoder, collate([Example.of(ids, trained)]))
     expected = -sum(logs_TV[n - 1, ids[n]] for n in (3, 4, 6))
     assert_close(loss, expected, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("learning_head", [False, True])
+def test_examples_with_shares_and_without_meet_in_one_pass(learning_head: bool) -> None:
+    decoder = tiny_decoder("tied", torch.float64)
+    if learning_head:
+        decoder.embedding.requires_grad_()
+    plain, other = random_examples([7, 9], seed=3)
+    count, rng = len(other.places), torch.Generator().manual_seed(4)
+    shares = torch.rand(count, 97, generator=rng, dtype=torch.float64).softmax(-1)
+    soft = SoftTargets(torch.arange(97).expand(count, 97), shares)
+    loss = answer_loss(decoder, collate([plain, replace(other, soft=soft)]))
+    with torch.no_grad():
+        logs_TV = decoder(torch.tensor([other.inputs]))[0].log_softmax(-1)[list(other.places)]
+        expected = answer_loss(decoder, collate([plain])) + (shares * (shares.log() - logs_TV)).sum()
+    assert_close(loss, expected, atol=1e-10, rtol=1e-10, check_stride=False)
 
 
 def test_tokens_behind_the_last_trained_one_are_not_computed() -> None:

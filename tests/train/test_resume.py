@@ -97,7 +97,8 @@ def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
     assert probed == uninterrupted.probed
     assert metrics(folder) == metrics(tmp_path / "whole")
     ours, theirs = vars(process.trainer.state), vars(uninterrupted.trainer.state)
-    assert {k: v for k, v in ours.items() if k != "seconds"} == {k: v for k, v in theirs.items() if k != "seconds"}
+    clocks = {"seconds", "wall_seconds"}
+    assert {k: v for k, v in ours.items() if k not in clocks} == {k: v for k, v in theirs.items() if k not in clocks}
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(whole: tuple[Process, Tensor], tmp_path: Path) -> None:
@@ -211,6 +212,20 @@ def test_a_run_stopped_before_it_chose_measures_again(tmp_path: Path, monkeypatc
     second.trainer.resume()
     assert second.trainer.run()
     assert second.trainer.state.total_steps == second.trainer.state.step > 6
+
+
+def test_minutes_count_the_pauses_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, seconds_a_look=0.5)  # a step takes 0.5 s by its own measure, 1 s by the wall
+    config = TrainConfig(**{**vars(CONFIG), "minutes": 1.0, "probe_every": 4})
+
+    def probe(_: object) -> None:
+        clock.now += 4
+
+    process = Process(tmp_path, config)
+    process.trainer.hooks = loop.Hooks(probe=probe)
+    assert process.trainer.run()
+    # 4 s before, 4 steps of 1 s and a probe of 4 s, 4 s at the end; in between, each step costs 0.5 s and a quarter of 4 s
+    assert process.trainer.state.step == 4 + int((60 - 8 - 4 - 4) / 1.5)
 
 
 def test_too_little_time_still_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

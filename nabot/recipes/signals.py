@@ -1,0 +1,27 @@
+"""Ctrl-C and its kin during a run. In: a signal, out: a note that the loop reads between two steps."""
+
+import contextlib
+import signal
+from typing import Any
+
+
+class Signals:
+    """While it is entered, SIGINT and SIGTERM only leave a note; a second one ends the program at once."""
+
+    def __init__(self) -> None:
+        self.number = 0  # of the signal that came; 0 while none did
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        with contextlib.suppress(ValueError):  # only the main thread may listen
+            self._old = {n: signal.signal(n, self._note) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: object) -> None:
+        if self.number:
+            self.__exit__()
+            raise KeyboardInterrupt
+        self.number = number
