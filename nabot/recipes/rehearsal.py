@@ -22,7 +22,7 @@ from nabot.recipes.opening import Opened
 from nabot.textmodel import Sampling
 from nabot.train.batches import Example, SoftTargets, collate
 
-_MAX_NEW_TOKENS = 24  # how an answer begins says enough; one that goes on is cut and never taught to stop there
+_MAX_NEW_TOKENS = 16  # how an answer begins says enough; one that goes on is cut and never taught to stop there
 _ALTERNATIVES = 64  # the likeliest next tokens; what the rest of the vocabulary gets is a rounding error
 _ROWS_AT_ONCE = 16
 

@@ -54,18 +54,9 @@ class Settings:
             self._require(key, lambda v: not isinstance(v, float) or math.isfinite(v), "a finite number")
             if isinstance(value, int):
                 self._require(key, lambda v: v >= 0, "≥ 0")
-        for key in (
-            "rank",
-            "alpha",
-            "batch_size",
-            "row_tokens",
-            "max_length",
-            "learning_rate",
-            "rehearsal_weight",
-            "adam_epsilon",
-        ):
+        for key in ("rank", "alpha", "batch_size", "row_tokens", "max_length", "rehearsal_weight", "adam_epsilon"):
             self._require(key, lambda v: v > 0, "> 0")
-        for key in ("epochs", "minutes"):
+        for key in ("epochs", "minutes", "learning_rate"):
             self._require(key, lambda v: v is None or v > 0, "> 0")
         self._require("targets", _is_usable_pattern, say("settings.targets"))
         for key in ("weight_decay", "max_norm"):

@@ -22,7 +22,7 @@ from nabot.models.decoder import Decoder
 from nabot.text import say
 from nabot.train.batches import Example, microbatches
 from nabot.train.checkpoints import RunState, checkpoints, load_checkpoint, remove_folder, save_checkpoint, set_tensors
-from nabot.train.config import TrainConfig
+from nabot.train.config import TrainConfig, usual_rate
 from nabot.train.journal import Journal
 from nabot.train.schedule import factor
 from nabot.train.step import StepStats, is_finite, mean_loss, train_step, trainable
@@ -61,9 +61,10 @@ class Trainer:
         self.device = decoder.embedding.device
         self.held_out = microbatches(held_out, config.row_tokens, self.device) if held_out else []
         self.metrics = Journal(folder / "metrics.jsonl")
+        self.peak_rate = config.learning_rate or usual_rate(decoder.config.width)
         self.optimizer = torch.optim.AdamW(
             trainable(decoder).values(),
-            lr=config.learning_rate,
+            lr=self.peak_rate,
             betas=(config.adam_beta1, config.adam_beta2),
             eps=config.adam_epsilon,
             weight_decay=config.weight_decay,
@@ -127,12 +128,12 @@ class Trainer:
         state, config = self.state, self.config
         begun = time.perf_counter()
         parts = microbatches(self._next_examples(), config.row_tokens, self.device)
-        rate = config.learning_rate * self._factor()
+        rate = self.peak_rate * self._factor()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         stats = train_step(self.decoder, parts, self.optimizer, config.max_norm)
         if not is_finite(stats):
-            raise ConfigError(say("train.not_finite", step=state.step + 1, loss=stats.loss, rate=config.learning_rate))
+            raise ConfigError(say("train.not_finite", step=state.step + 1, loss=stats.loss, rate=self.peak_rate))
         seconds = time.perf_counter() - begun
         self._step_seconds.append(seconds)
         state.step += 1
