@@ -93,8 +93,8 @@ class _LoraLinear(torch.autograd.Function):
         dbs = []
         for slot, b in zip(ctx.slots, bs, strict=True):
             dy_i = dy[:, slot.out]
-            dh_NR[:, slot.rank] = (dy_i @ b).mul_(slot.scale)
-            dbs.append((dy_i.t() @ h_NR[:, slot.rank]).mul_(slot.scale))
+            dh_NR[:, slot.rank].addmm_(dy_i, b, beta=0, alpha=slot.scale)
+            dbs.append(torch.empty_like(b).addmm_(dy_i.t(), h_NR[:, slot.rank], beta=0, alpha=slot.scale))
         da = dh_NR.t() @ (x_ND if mask_ND is None else x_ND * mask_ND)
         dx = None
         if ctx.needs_input_grad[0]:

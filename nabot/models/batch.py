@@ -79,6 +79,11 @@ class TokenBatch:
         return len(set(self.lengths)) == 1 and not self.shared
 
     @cached_property
+    def beginning(self) -> Bucket:
+        """The shared tokens, as a document of their own."""
+        return _bucket([(0, self.shared)], self.positions_N.device)
+
+    @cached_property
     def buckets(self) -> tuple[Bucket, ...]:
         """The documents grouped by length rounded up; computed once and used by every layer."""
         groups: dict[int, list[tuple[int, int]]] = {}

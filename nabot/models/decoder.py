@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from nabot.models import ops
+from nabot.models.attention import attention
 from nabot.models.batch import TokenBatch
 from nabot.models.config import DecoderConfig
 from nabot.models.linear import LinearGroup
@@ -50,8 +51,9 @@ class Attention(nn.Module):
     def forward(self, x_ND: Tensor, batch: TokenBatch, table: RopeTable) -> Tensor:
         heads, kv_heads = self.num_heads, self.num_kv_heads
         qkv_NJE = self.qkv(x_ND, batch).unflatten(-1, (heads + 2 * kv_heads, -1))
-        qk_NJE = ops.rotate(qkv_NJE[:, : heads + kv_heads], table)
-        out_NHE = ops.attention(qk_NJE[:, :heads], qk_NJE[:, heads:], qkv_NJE[:, heads + kv_heads :], batch, self.layer)
+        qk_NJE, v_NKE = qkv_NJE.split([heads + kv_heads, kv_heads], 1)
+        q_NHE, k_NKE = ops.rotate(qk_NJE, table).split([heads, kv_heads], 1)
+        out_NHE = attention(q_NHE, k_NKE, v_NKE, batch, self.layer)
         return self.out(out_NHE.flatten(1), batch)
 
 

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nabot.models.batch import CachedKeys, TokenBatch
 from nabot.models.config import RopeConfig
 
 
@@ -26,9 +25,9 @@ class _RmsNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_ND: Tensor, weight_D: Tensor, eps: float) -> Tensor:
         x = _accurate(x_ND)
-        scale_N1 = torch.rsqrt(x.square().mean(-1, keepdim=True).add_(eps))
+        scale_N1 = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x_ND, weight_D, scale_N1)
-        return (x * scale_N1).to(x_ND.dtype) * weight_D
+        return (x * scale_N1).to(x_ND.dtype).mul_(weight_D)
 
     @staticmethod
     @once_differentiable
@@ -124,80 +123,10 @@ class _SwiGlu(torch.autograd.Function):
         out = torch.empty_like(gate_up_NG)
         d_gate, d_up = out.chunk(2, -1)
         torch.mul(grad_NF, F.silu(gate), out=d_up)
-        d_gate.copy_(torch.ops.aten.silu_backward(grad_NF * up, gate))
+        torch.ops.aten.silu_backward(grad_NF * up, gate, grad_input=d_gate)
         return out
 
 
 def swiglu(gate_up_NG: Tensor) -> Tensor:
     """silu(gate) · up, where gate and up are the two halves of the last axis: [N, 2F] → [N, F]."""
     return _SwiGlu.apply(gate_up_NG)
-
-
-# ---- attention: Vaswani et al. 2017; grouped queries: Ainslie et al. 2023, arXiv 2305.13245
-
-
-def attention(q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, batch: TokenBatch, layer: int) -> Tensor:
-    """Causal attention of every token to its own document up to itself: [N, H, E]. Softmax scale is E^-½.
-
-    With a store, the document's earlier tokens count too. There is never a mask over the whole run: documents of nearly
-    one length share a product, and right-padding is invisible to causal attention.
-    """
-    if batch.store is not None:
-        return _attend_cached(q_NHE, batch.store.extend(layer, k_NKE, v_NKE), batch)
-    if batch.is_rectangular:
-        rows = len(batch.lengths)
-        out = _causal(*(x.unflatten(0, (rows, -1)) for x in (q_NHE, k_NKE, v_NKE)))
-        return out.flatten(0, 1)
-    outputs, places = [], []
-    if batch.shared:
-        outputs.append(_causal(*(x[: batch.shared].unsqueeze(0) for x in (q_NHE, k_NKE, v_NKE))).squeeze(0))
-        places.append(torch.arange(batch.shared, device=q_NHE.device))
-    for bucket in batch.buckets:
-        k, v = (_behind(x[: batch.shared], x[bucket.tokens_BT]) for x in (k_NKE, v_NKE))
-        outputs.append(_causal(q_NHE[bucket.tokens_BT], k, v).flatten(0, 1)[bucket.real_M])
-        places.append(bucket.targets_M)
-    return torch.empty_like(q_NHE).index_copy(0, torch.cat(places), torch.cat(outputs))
-
-
-def _behind(shared_PKE: Tensor, own_BTKE: Tensor) -> Tensor:
-    """Each document's own keys (or values) behind those that all of them share."""
-    if not len(shared_PKE):
-        return own_BTKE
-    return torch.cat([shared_PKE.expand(len(own_BTKE), -1, -1, -1), own_BTKE], 1)
-
-
-def _causal(q_BTHE: Tensor, k_BSKE: Tensor, v_BSKE: Tensor) -> Tensor:
-    """Attention of the last T of S tokens to themselves and all before them."""
-    q, k, v = (x.transpose(1, 2) for x in (q_BTHE, k_BSKE, v_BSKE))
-    grouped = q.shape[1] != k.shape[1]
-    tokens, seen = q.shape[2], k.shape[2]
-    mask = None
-    if tokens not in (1, seen):  # the last query sees everything, the first all but tokens - 1
-        mask = torch.ones(tokens, seen, dtype=torch.bool, device=q.device).tril(seen - tokens)
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=tokens == seen, enable_gqa=grouped)
-    return out.transpose(1, 2)
-
-
-def _attend_cached(q_NHE: Tensor, cached: CachedKeys, batch: TokenBatch) -> Tensor:
-    if max(batch.lengths) == 1:
-        return _attend_one_each(q_NHE, cached)
-    outputs = []
-    for row, q_THE in enumerate(q_NHE.split(batch.lengths)):
-        seen = cached.lengths[row]
-        k_SKE, v_SKE = (x[row, :, :seen].transpose(0, 1) for x in (cached.keys_BKSE, cached.values_BKSE))
-        outputs.append(_causal(*(x.unsqueeze(0) for x in (q_THE, k_SKE, v_SKE))).squeeze(0))
-    return torch.cat(outputs)
-
-
-def _attend_one_each(q_BHE: Tensor, cached: CachedKeys) -> Tensor:
-    # One new token a document. The query heads of a group stand where queries of a sequence would, so that the keys
-    # are read once and never repeated.
-    rows, heads, width = q_BHE.shape
-    kv_heads, seen = cached.keys_BKSE.shape[1:3]
-    mask = None
-    if min(cached.lengths) < seen:
-        lengths = torch.tensor(cached.lengths, device=q_BHE.device)
-        mask = (torch.arange(seen, device=q_BHE.device) < lengths.unsqueeze(1)).view(rows, 1, 1, seen)
-    q_BKGE = q_BHE.view(rows, kv_heads, heads // kv_heads, width)
-    out = F.scaled_dot_product_attention(q_BKGE, cached.keys_BKSE, cached.values_BKSE, attn_mask=mask)
-    return out.reshape(rows, heads, width)

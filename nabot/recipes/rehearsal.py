@@ -27,13 +27,13 @@ _ALTERNATIVES = 64  # the likeliest next tokens; what the rest of the vocabulary
 _ROWS_AT_ONCE = 16
 
 
-def rehearsal(opened: Opened, num_rows: int, *, ratio: float, weight: float, note: Path) -> list[Example]:
-    """Examples for `ratio` of `num_rows`, at most one for each of our questions; their tokens count `weight` times.
+def rehearsal(opened: Opened, most: int, *, weight: float, note: Path) -> list[Example]:
+    """One example for each of our questions, `most` at the most; their tokens count `weight` times.
 
     The answers are kept in `note`, so that a resumed run learns the same ones.
     """
     questions = everyday_questions()
-    count = min(len(questions), round(ratio * num_rows))
+    count = min(len(questions), most)
     if not count:
         return []
     if not note.exists():

@@ -223,20 +223,15 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
     changed = plan.check_ground(ground, out)
     if changed:  # the same run, but its sums may be added up in another order
         watcher.note(say("tune.ground_changed", changed=", ".join(changed)))
-    rehearsed = rehearsal(
-        opened,
-        len(ready.learned),
-        ratio=config.rehearsal_ratio,
-        weight=config.rehearsal_weight,
-        note=out / RUN / REHEARSAL,
-    )
+    looks = round(config.rehearsal_ratio * config.epochs * len(ready.learned))  # more would never be learned
+    rehearsed = rehearsal(opened, looks, weight=config.rehearsal_weight, note=out / RUN / REHEARSAL)
     torch.manual_seed(config.seed)
     _attach(opened, settings, out / RUN / plan.start if plan.start else None)
     opened.decoder.checkpoint_blocks = config.checkpoint_blocks
     stopping = Signals()
     samples = Journal(out / RUN / "samples.jsonl")
     hooks = _hooks(opened, plan.probes or _probe_questions(ready.rows), samples, watcher, stopping)
-    trainer = Trainer(opened.decoder, [*ready.learned, *rehearsed], ready.held_out, config, out / RUN, hooks)
+    trainer = Trainer(opened.decoder, ready.learned, ready.held_out, config, out / RUN, hooks, rehearsed)
     resumed = trainer.resume()
     samples.cut_back(trainer.state.step if resumed else -1)
     with stopping:

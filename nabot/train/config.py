@@ -24,8 +24,8 @@ class TrainConfig:
     adam_epsilon: float = 1e-8
     max_norm: float = 1.0  # gradients longer than this are scaled down to it; 0 leaves them
     seed: int = 0
-    rehearsal_ratio: float = 0.25  # everyday questions learned along, as a share of the rows: little is forgotten
-    rehearsal_weight: float = 8.0  # how much a token of theirs counts against one of the person's
+    rehearsal_ratio: float = 0.25  # everyday questions beside each batch, as a share of it: little is forgotten
+    rehearsal_weight: float = 6.0  # how much a token of theirs counts against one of the person's
     held_out: int | None = None  # conversations kept apart to measure the loss on; None: 5 %, at most 64
     eval_every: int = 0  # steps between held-out losses; 0: once an epoch
     save_every: int = 50  # steps between checkpoints; 0: once an epoch

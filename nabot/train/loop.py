@@ -55,8 +55,10 @@ class Trainer:
         config: TrainConfig,
         folder: Path,
         hooks: Hooks = Hooks(),
+        rehearsed: Sequence[Example] = (),
     ) -> None:
         self.decoder, self.examples, self.config, self.hooks = decoder, examples, config, hooks
+        self.rehearsed = rehearsed  # learned beside each step's own rows, and never counted as rows
         self.folder = folder
         self.device = decoder.embedding.device
         self.held_out = microbatches(held_out, config.row_tokens, self.device) if held_out else []
@@ -165,8 +167,15 @@ class Trainer:
         return range(start, end)
 
     def _next_examples(self) -> list[Example]:
-        count = len(self.examples)
-        return [self.examples[row_at(position, count, self.config.seed)] for position in self._rows()]
+        return [*_taken(self.examples, self._rows(), self.config.seed), *self._rehearsed_now()]
+
+    def _rehearsed_now(self) -> list[Example]:
+        """The same number at every step, so that no step is without."""
+        if not self.rehearsed:
+            return []
+        count = max(1, round(self.config.rehearsal_ratio * self.config.batch_size))
+        start = self.state.step * count
+        return _taken(self.rehearsed, range(start, start + count), self.config.seed)
 
     def _steps_of_epochs(self) -> int:
         return math.ceil(math.ceil(self.config.epochs * len(self.examples)) / self.config.batch_size)
@@ -230,3 +239,8 @@ class Trainer:
     def _best_folder(self) -> Path | None:
         step = self.state.best_step
         return None if step is None else self.folder / "best" / f"step-{step:06d}"
+
+
+def _taken(examples: Sequence[Example], positions: range, seed: int) -> list[Example]:
+    """What stands at these positions over all epochs, each epoch in an order of its own."""
+    return [examples[row_at(position, len(examples), seed)] for position in positions]

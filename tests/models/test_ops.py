@@ -1,5 +1,6 @@
 """Every operator against a plain twin written here, its gradient against finite differences."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch.autograd import gradcheck
 from torch.testing import assert_close
 
 from nabot.models import ops
+from nabot.models.attention import attention, by_documents
 from nabot.models.batch import TokenBatch
 from nabot.models.config import RopeConfig
 from nabot.models.huggingface import config_from
@@ -21,6 +23,9 @@ LENGTHS = {
     "buckets": [17, 2, 40, 16, 33, 1],
     "on_the_edges": [16, 32, 17, 31, 15],
 }
+
+
+Way = Callable[..., Tensor]
 
 
 def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64, grad: bool = True) -> Tensor:
@@ -169,28 +174,31 @@ def qkv(tokens: int, heads: int, kv_heads: int, width: int, dtype: torch.dtype) 
 @pytest.mark.parametrize("kv_heads", [4, 2, 1])
 @pytest.mark.parametrize("shape", LENGTHS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_attention_equals_a_dense_mask(shape: str, kv_heads: int, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("way", [attention, by_documents])
+def test_attention_equals_a_dense_mask(way: Way, shape: str, kv_heads: int, dtype: torch.dtype) -> None:
     lengths = LENGTHS[shape]
     inputs = qkv(sum(lengths), 4, kv_heads, 8, dtype)
-    ours = ops.attention(*inputs, TokenBatch.of_documents(lengths), 0)
+    ours = way(*inputs, TokenBatch.of_documents(lengths), 0)
     assert_same(ours, plain_attention(*inputs, lengths), *inputs)
 
 
+@pytest.mark.parametrize("shared", [0, 3])
 @pytest.mark.parametrize("lengths", [[3, 3], [4, 1, 2], [17, 2]])
-def test_attention_passes_gradcheck(lengths: list[int]) -> None:
-    batch = TokenBatch.of_documents(lengths)
-    inputs = qkv(sum(lengths), 2, 1, 2, torch.float64)
+def test_attention_passes_gradcheck(lengths: list[int], shared: int) -> None:
+    batch = TokenBatch.of_documents(lengths, shared=shared)
+    inputs = qkv(shared + sum(lengths), 2, 1, 2, torch.float64)
     many = sum(lengths) > 10  # then along random directions, not number by number
-    assert gradcheck(lambda q, k, v: ops.attention(q, k, v, batch, 0), inputs, fast_mode=many)
+    assert gradcheck(lambda q, k, v: attention(q, k, v, batch, 0), inputs, fast_mode=many)
 
 
 @pytest.mark.parametrize("kv_heads", [4, 1])
 @pytest.mark.parametrize("shape", LENGTHS)
 @pytest.mark.parametrize("shared", [1, 5, 40])
-def test_a_shared_beginning_is_seen_by_every_document(shape: str, kv_heads: int, shared: int) -> None:
+@pytest.mark.parametrize("way", [attention, by_documents])
+def test_a_shared_beginning_is_seen_by_every_document(way: Way, shape: str, kv_heads: int, shared: int) -> None:
     lengths = LENGTHS[shape]
     inputs = qkv(shared + sum(lengths), 4, kv_heads, 8, torch.float64)
-    ours = ops.attention(*inputs, TokenBatch.of_documents(lengths, shared=shared), 0)
+    ours = way(*inputs, TokenBatch.of_documents(lengths, shared=shared), 0)
     assert_same(ours, plain_attention(*inputs, lengths, shared), *inputs)
 
 
@@ -198,7 +206,7 @@ def test_no_document_sees_another_one() -> None:
     lengths = [5, 18, 9]
     batch = TokenBatch.of_documents(lengths)
     inputs = qkv(sum(lengths), 4, 2, 8, torch.float64)
-    out = ops.attention(*inputs, batch, 0)
+    out = attention(*inputs, batch, 0)
     for q_grad in torch.autograd.grad(out[5:23].sum(), inputs):
         assert q_grad[:5].abs().max() == 0
         assert q_grad[23:].abs().max() == 0
@@ -207,5 +215,5 @@ def test_no_document_sees_another_one() -> None:
 
 def test_documents_without_tokens_change_nothing() -> None:
     inputs = qkv(20, 4, 2, 8, torch.float64)
-    with_empty = ops.attention(*inputs, TokenBatch.of_documents([0, 13, 0, 7]), 0)
-    assert_close(with_empty, ops.attention(*inputs, TokenBatch.of_documents([13, 7]), 0), atol=0, rtol=0)
+    with_empty = attention(*inputs, TokenBatch.of_documents([0, 13, 0, 7]), 0)
+    assert_close(with_empty, attention(*inputs, TokenBatch.of_documents([13, 7]), 0), atol=0, rtol=0)

@@ -23,8 +23,9 @@ from nabot.train.step import StepStats, trainable
 
 LENGTHS = [20, 7, 31, 12, 5, 26, 9, 14, 22, 3]
 CONFIG = TrainConfig(
-    learning_rate=3e-3, batch_size=3, row_tokens=64, epochs=3.5, eval_every=4, save_every=100, weight_decay=0.01, seed=5
-)
+    learning_rate=3e-3, batch_size=3, row_tokens=64, epochs=3.5, eval_every=4, save_every=100, weight_decay=0.01, seed=5,
+    rehearsal_ratio=0.5,
+)  # fmt: skip
 STEPS = 12  # ⌈3.5 · 10 / 3⌉; the last one has only two rows
 
 
@@ -45,7 +46,8 @@ class Process:
             should_stop=lambda: self.trainer.state.step == stop_at,
         )
         examples, held_out = random_examples(LENGTHS, seed=1), random_examples([15, 6], seed=2)
-        self.trainer = Trainer(self.decoder, examples, held_out, config, folder, hooks)
+        rehearsed = random_examples([6, 11, 8, 4, 9], seed=3)
+        self.trainer = Trainer(self.decoder, examples, held_out, config, folder, hooks, rehearsed)
 
     def _on_step(self, _: RunState, __: StepStats) -> None:
         self.rates.append(self.trainer.optimizer.param_groups[0]["lr"])
@@ -295,7 +297,7 @@ def test_a_checkpoint_of_another_shape_is_refused_by_name(tmp_path: Path) -> Non
 
 
 def test_best_weights_survive_a_stop_and_come_back(tmp_path: Path) -> None:
-    config = TrainConfig(**{**vars(CONFIG), "keep": "best", "learning_rate": 0.3, "eval_every": 1, "save_every": 3})
+    config = TrainConfig(**{**vars(CONFIG), "keep": "best", "learning_rate": 1.0, "eval_every": 1, "save_every": 3})
     whole = Process(tmp_path / "whole", config)
     whole.trainer.run()
     Process(tmp_path / "stopped", config, stop_at=7).trainer.run()
@@ -317,14 +319,21 @@ def test_best_weights_survive_a_stop_and_come_back(tmp_path: Path) -> None:
 
 def test_every_row_is_learned_once_an_epoch(tmp_path: Path) -> None:
     process = Process(tmp_path)
-    seen: list[Example] = []
+    steps: list[list[Example]] = []
     whole = process.trainer._next_examples
-    process.trainer._next_examples = lambda: (rows := whole(), seen.extend(rows))[0]  # type: ignore[method-assign]
+    process.trainer._next_examples = lambda: (rows := whole(), steps.append(rows))[0]  # type: ignore[method-assign]
     process.trainer.run()
-    rows = process.trainer.examples
+    rows, others = process.trainer.examples, process.trainer.rehearsed
+    seen = [e for step in steps for e in step if e in rows]
+    beside = [[e for e in step if e in others] for step in steps]
     assert len(seen) == 35
     for epoch in range(3):
         assert sorted(seen[10 * epoch : 10 * epoch + 10], key=rows.index) == rows
     assert seen[:10] != seen[10:20]
-    assert process.trainer.state.trained_tokens == sum(len(e.targets) for e in seen)
-    assert process.trainer.state.tokens == sum(len(e.inputs) for e in seen)
+    assert {len(some) for some in beside} == {2}  # half of a batch of three, at every step
+    in_order = [e for some in beside for e in some]
+    for turn in range(len(in_order) // 5):
+        assert sorted(in_order[5 * turn : 5 * turn + 5], key=others.index) == others
+    learned = [*seen, *in_order]
+    assert process.trainer.state.trained_tokens == sum(len(e.targets) for e in learned)
+    assert process.trainer.state.tokens == sum(len(e.inputs) for e in learned)

@@ -1,0 +1,163 @@
+"""Attention over the documents of a batch. In: rotated queries and keys, values, a TokenBatch, out: [N, H, E].
+
+Causal: every token attends to its own document up to itself (Vaswani et al. 2017, arXiv 1706.03762 §3.2), with grouped
+queries (Ainslie et al. 2023, arXiv 2305.13245). There is never a mask over the whole run: documents of nearly one
+length share a product, and right-padding is invisible to causal attention.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from nabot.models.batch import Bucket, CachedKeys, TokenBatch
+
+
+def attention(q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, batch: TokenBatch, layer: int) -> Tensor:
+    """[N, H, E]; softmax scale is E^-½. With a store, the documents' earlier tokens count too."""
+    if batch.store is not None:
+        return _attend_cached(q_NHE, batch.store.extend(layer, k_NKE, v_NKE), batch)
+    if batch.is_rectangular:
+        rows = len(batch.lengths)
+        out = _causal(*(x.unflatten(0, (rows, -1)).transpose(1, 2) for x in (q_NHE, k_NKE, v_NKE)))
+        return out.transpose(1, 2).flatten(0, 1)
+    if q_NHE.device.type == "cpu" and _CPU_KERNEL is not None:
+        return _DocumentAttention.apply(q_NHE, k_NKE, v_NKE, batch)
+    return by_documents(q_NHE, k_NKE, v_NKE, batch, layer)
+
+
+def by_documents(q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, batch: TokenBatch, layer: int) -> Tensor:
+    """Bucket by bucket, differentiated by autograd: what `_DocumentAttention` must equal."""
+    outputs, places = [], []
+    for bucket, shared in _buckets(batch):
+        q, k, v = _tensors(q_NHE, k_NKE, v_NKE, bucket, shared)
+        outputs.append(_real(_causal(q, k, v), bucket))
+        places.append(bucket.targets_M)
+    return torch.empty_like(q_NHE).index_copy(0, torch.cat(places), torch.cat(outputs))
+
+
+# ---- the same with a backward that goes bucket by bucket, too: no gradient of a slice or a gather is ever made
+
+_CPU_KERNEL = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)  # private: may go one day
+
+
+class _DocumentAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, batch: TokenBatch) -> Tensor:
+        out_NHE = torch.empty_like(q_NHE, memory_format=torch.contiguous_format)
+        logs = []
+        for bucket, shared in _buckets(batch):
+            q, k, v = _tensors(q_NHE, k_NKE, v_NKE, bucket, shared)
+            mask = _mask(q, shared)
+            kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+            out_BHTE, log = kernel(q, k, v, 0.0, mask is None, attn_mask=mask)
+            out_NHE.index_copy_(0, bucket.targets_M, _real(out_BHTE, bucket))
+            logs.append(log)
+        ctx.batch = batch
+        ctx.save_for_backward(q_NHE, k_NKE, v_NKE, out_NHE, *logs)
+        return out_NHE
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_NHE: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        q_NHE, k_NKE, v_NKE, out_NHE, *logs = ctx.saved_tensors
+        dq, dk, dv = (torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (q_NHE, k_NKE, v_NKE))
+        for (bucket, shared), log in zip(_buckets(ctx.batch), logs, strict=True):
+            q, k, v = _tensors(q_NHE, k_NKE, v_NKE, bucket, shared)
+            mask = _mask(q, shared)
+            kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+            out_BHTE, grad_BHTE = _padded(out_NHE, bucket), _padded_with_zeros(grad_NHE, bucket)
+            dq_part, dk_part, dv_part = kernel(grad_BHTE, q, k, v, out_BHTE, log, 0.0, mask is None, attn_mask=mask)
+            dq.index_copy_(0, bucket.targets_M, _real(dq_part, bucket))
+            for whole, part in ((dk, dk_part), (dv, dv_part)):
+                if shared:
+                    whole[:shared] += part[:, :, :shared].sum(0).transpose(0, 1)
+                whole.index_copy_(0, bucket.targets_M, _real(part[:, :, shared:], bucket))
+        return dq, dk, dv, None
+
+
+def _buckets(batch: TokenBatch) -> Iterator[tuple[Bucket, int]]:
+    """What attends together, and how many shared tokens stand before each of its documents."""
+    if batch.shared:
+        yield batch.beginning, 0
+    for bucket in batch.buckets:
+        if bucket.targets_M.numel():
+            yield bucket, batch.shared
+
+
+def _tensors(q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, bucket: Bucket, shared: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries [B, H, T, E], keys and values [B, K, S, E] of a bucket; S = shared + T."""
+    q, k, v = (_padded(x, bucket) for x in (q_NHE, k_NKE, v_NKE))
+    if shared:
+        k, v = (
+            torch.cat([x_NKE[:shared].transpose(0, 1).expand(len(own), -1, -1, -1), own], 2)
+            for x_NKE, own in ((k_NKE, k), (v_NKE, v))
+        )
+    return q, k, v
+
+
+def _padded(x_NHE: Tensor, bucket: Bucket) -> Tensor:
+    """[N, H, E] → [B, H, T, E]; behind its end a document repeats its last token."""
+    x_MHE = x_NHE.index_select(0, bucket.tokens_BT.flatten())
+    return x_MHE.unflatten(0, bucket.tokens_BT.shape).transpose(1, 2)
+
+
+def _padded_with_zeros(x_NHE: Tensor, bucket: Bucket) -> Tensor:
+    x_MHE = x_NHE.new_zeros(bucket.tokens_BT.numel(), *x_NHE.shape[1:])
+    x_MHE.index_copy_(0, bucket.real_M, x_NHE.index_select(0, bucket.targets_M))
+    return x_MHE.unflatten(0, bucket.tokens_BT.shape).transpose(1, 2)
+
+
+def _real(x_BHTE: Tensor, bucket: Bucket) -> Tensor:
+    """[B, H, T, E] → [M, H, E], in the order of `targets_M`."""
+    return x_BHTE.transpose(1, 2).flatten(0, 1).index_select(0, bucket.real_M)
+
+
+def _mask(q_BHTE: Tensor, shared: int) -> Tensor | None:
+    """What the last T of shared + T tokens may see, as numbers to add to the scores; None: plain causal."""
+    tokens = q_BHTE.shape[2]
+    return q_BHTE.new_full((tokens, shared + tokens), -torch.inf).triu_(shared + 1) if shared else None
+
+
+# ---- plain products, and those with a cache
+
+
+def _causal(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor) -> Tensor:
+    """Attention of the last T of S tokens to themselves and all before them: [B, H, T, E]."""
+    grouped = q_BHTE.shape[1] != k_BKSE.shape[1]
+    tokens, seen = q_BHTE.shape[2], k_BKSE.shape[2]
+    mask = None
+    if tokens not in (1, seen):  # the last query sees everything, the first all but tokens - 1
+        mask = torch.ones(tokens, seen, dtype=torch.bool, device=q_BHTE.device).tril(seen - tokens)
+    return F.scaled_dot_product_attention(
+        q_BHTE, k_BKSE, v_BKSE, attn_mask=mask, is_causal=tokens == seen, enable_gqa=grouped
+    )
+
+
+def _attend_cached(q_NHE: Tensor, cached: CachedKeys, batch: TokenBatch) -> Tensor:
+    if max(batch.lengths) == 1:
+        return _attend_one_each(q_NHE, cached)
+    outputs = []
+    for row, q_THE in enumerate(q_NHE.split(batch.lengths)):
+        seen = cached.lengths[row]
+        k_KSE, v_KSE = (x[row, :, :seen] for x in (cached.keys_BKSE, cached.values_BKSE))
+        out_BHTE = _causal(*(x.unsqueeze(0) for x in (q_THE.transpose(0, 1), k_KSE, v_KSE)))
+        outputs.append(out_BHTE.squeeze(0).transpose(0, 1))
+    return torch.cat(outputs)
+
+
+def _attend_one_each(q_BHE: Tensor, cached: CachedKeys) -> Tensor:
+    # One new token a document. The query heads of a group stand where queries of a sequence would, so that the keys
+    # are read once and never repeated.
+    rows, heads, width = q_BHE.shape
+    kv_heads, seen = cached.keys_BKSE.shape[1:3]
+    mask = None
+    if min(cached.lengths) < seen:
+        lengths = torch.tensor(cached.lengths, device=q_BHE.device)
+        mask = (torch.arange(seen, device=q_BHE.device) < lengths.unsqueeze(1)).view(rows, 1, 1, seen)
+    q_BKGE = q_BHE.view(rows, kv_heads, heads // kv_heads, width)
+    out = F.scaled_dot_product_attention(q_BKGE, cached.keys_BKSE, cached.values_BKSE, attn_mask=mask)
+    return out.reshape(rows, heads, width)
