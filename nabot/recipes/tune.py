@@ -42,7 +42,6 @@ from nabot.text import say
 from nabot.textmodel import Sampling
 from nabot.train.batches import Example
 from nabot.train.checkpoints import RunState
-from nabot.train.config import usual_rate
 from nabot.train.journal import Journal
 from nabot.train.loop import Hooks, Trainer
 from nabot.train.step import StepStats, trainable
@@ -124,7 +123,7 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     if request.start_from:
         shutil.copytree(request.start_from / ADAPTER, out / RUN / "start", dirs_exist_ok=True)
     dtype = str(ready.opened.decoder.embedding.dtype).removeprefix("torch.")  # "auto" may choose otherwise next time
-    rate = request.settings.train.learning_rate or usual_rate(ready.opened.decoder.config.width)
+    rate = request.settings.train.rate_for(ready.opened.decoder.config.width)
     chosen = {**asdict(ready.lora), "dtype": dtype, "learning_rate": rate}  # a bot that is gone on from brings its own
     plan = replace(plan, base=ready.opened.model.source, settings={**plan.settings, **chosen})
     plan.write(out / RUN)  # from now on `resume` can go on

@@ -10,7 +10,7 @@ from nabot.train.schedule import Schedule
 class TrainConfig:
     """How a run learns; lengths in tokens, sizes in conversations, rates a step."""
 
-    learning_rate: float | None = None  # None: `usual_rate` of the decoder's width
+    learning_rate: float | None = None  # None: what suits the width, see `rate_for`
     schedule: Schedule = "cosine"
     warmup_ratio: float = 0.03  # Alpaca's
     batch_size: int = 8  # conversations a step
@@ -36,10 +36,10 @@ class TrainConfig:
     threads: int = 0  # 0: as many as torch takes
     checkpoint_blocks: bool = False  # recompute each block in the backward pass: less memory, a third slower
 
+    def rate_for(self, width: int) -> float:
+        """The peak rate for a model with hidden states this wide: if none is set, 2e-3 at 576, 4e-4 at 4,096.
 
-def usual_rate(width: int) -> float:
-    """The rate for an adapter on a model with hidden states this wide: 2e-3 at 576, where it was measured, 4e-4 at 4,096.
-
-    Wide models want less.   Source of the exponent: Schulman et al. 2025, "LoRA Without Regret", fitted for LLaMA.
-    """
-    return 2e-3 * (576 / width) ** 0.78
+        Measured at 576; wide models want less.   Source of the exponent: Schulman et al. 2025, "LoRA Without Regret",
+        fitted for LLaMA.
+        """
+        return self.learning_rate or 2e-3 * (576 / width) ** 0.78

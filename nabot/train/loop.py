@@ -22,7 +22,7 @@ from nabot.models.decoder import Decoder
 from nabot.text import say
 from nabot.train.batches import Example, microbatches
 from nabot.train.checkpoints import RunState, checkpoints, load_checkpoint, remove_folder, save_checkpoint, set_tensors
-from nabot.train.config import TrainConfig, usual_rate
+from nabot.train.config import TrainConfig
 from nabot.train.journal import Journal
 from nabot.train.schedule import factor
 from nabot.train.step import StepStats, is_finite, mean_loss, train_step, trainable
@@ -63,7 +63,7 @@ class Trainer:
         self.device = decoder.embedding.device
         self.held_out = microbatches(held_out, config.row_tokens, self.device) if held_out else []
         self.metrics = Journal(folder / "metrics.jsonl")
-        self.peak_rate = config.learning_rate or usual_rate(decoder.config.width)
+        self.peak_rate = config.rate_for(decoder.config.width)
         self.optimizer = torch.optim.AdamW(
             trainable(decoder).values(),
             lr=self.peak_rate,
