@@ -14,7 +14,7 @@ from nabot.data.files import (
     scan_conversations,
     scan_exam,
 )
-from nabot.data.heldout import held_out_places, held_out_rows, split
+from nabot.data.heldout import held_out_places
 from nabot.data.init import write_starter
 from nabot.data.packing import order, pack, row_at
 
@@ -23,7 +23,6 @@ __all__ = [
     "Fault",
     "conversations_from",
     "held_out_places",
-    "held_out_rows",
     "order",
     "pack",
     "read_conversations",
@@ -32,6 +31,5 @@ __all__ = [
     "row_at",
     "scan_conversations",
     "scan_exam",
-    "split",
     "write_starter",
 ]

@@ -1,4 +1,4 @@
-"""Conversations → those that are learned and those that only measure. In: conversations, out: two lists.
+"""Conversations → those that are learned and those that only measure. In: conversations, out: places of the latter.
 
 A held-out loss means something only if its questions were not learned, so one question never stands on both sides.
 """
@@ -19,19 +19,10 @@ def held_out_rows(num_rows: int) -> int:
     return 0 if num_rows < _FEWEST_ROWS else min(_MOST_HELD_OUT, int(num_rows * _SHARE))
 
 
-def split(
-    conversations: Sequence[Conversation], *, count: int | None = None, fraction: float | None = None, seed: int = 0
-) -> tuple[list[Conversation], list[Conversation]]:
-    """(train, held_out) by `held_out_places`, both in their original order."""
-    held_out = held_out_places(conversations, count=count, fraction=fraction, seed=seed)
-    train = [c for i, c in enumerate(conversations) if i not in held_out]
-    return train, [conversations[i] for i in sorted(held_out)]
-
-
 def held_out_places(
     conversations: Sequence[Conversation], *, count: int | None = None, fraction: float | None = None, seed: int = 0
 ) -> set[int]:
-    """Which ones only measure. Neither number: `held_out_rows`.
+    """Places of those that only measure, from 0. Neither number: `held_out_rows`.
 
     Rows whose last user turn asks the same stay together, so slightly fewer than asked for may be held out; never
     more than that, and never more than half of the rows.

@@ -1,6 +1,7 @@
 """Order, bins and held-out rows: identities for any input."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nabot.conversation import Conversation, Message
-from nabot.data.heldout import held_out_rows, split
+from nabot.data.heldout import held_out_places, held_out_rows
 from nabot.data.packing import order, pack, row_at
 
 LENGTHS = st.lists(st.integers(0, 130), max_size=200)
@@ -91,6 +92,11 @@ def test_positions_can_be_asked_for_in_any_order():
 
 def conversations(questions: list[str]) -> list[Conversation]:
     return [Conversation((Message("user", q), Message("assistant", str(i)))) for i, q in enumerate(questions)]
+
+
+def split(rows: list[Conversation], **how: Any) -> tuple[list[Conversation], list[Conversation]]:
+    apart = held_out_places(rows, **how)
+    return [r for i, r in enumerate(rows) if i not in apart], [r for i, r in enumerate(rows) if i in apart]
 
 
 @given(st.lists(st.sampled_from("abcdefgh"), max_size=60), st.integers(0, 70), st.integers(0, 3))
