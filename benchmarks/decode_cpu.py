@@ -17,6 +17,7 @@ import nabot
 from nabot.conversation import Conversation
 from nabot.engine import Engine
 from nabot.memory import peak_memory_bytes
+from nabot.models.quantised import quantise
 from nabot.recipes.opening import open_source
 from nabot.textmodel import Sampling
 
@@ -27,9 +28,12 @@ def main() -> None:
         torch.set_num_threads(a.threads)
     opened = open_source(a.base, dtype=a.dtype, device="cpu")
     opened.renderer.stop_ids = frozenset()  # type: ignore[misc]  # no token ends an answer
+    if not a.dense:
+        quantise(opened.decoder)
     engine = Engine(opened.decoder, opened.renderer, max_running=max([1, *a.streams]))
     run(engine, [opened.renderer.prompt(Conversation.ask("Hello"))], 4)  # warm-up
     result: dict[str, Any] = {"tool": f"nabot {nabot.__version__}", "base": a.base, "rounds": a.rounds}
+    result["few_bits"] = not a.dense
     result["dtype"] = str(opened.decoder.embedding.dtype).removeprefix("torch.")
     result["prefill"] = spread(lambda r: a.prompt_tokens / run(engine, [noise(a.prompt_tokens, r)], 1), a.rounds)
     for streams in (1, *a.streams):
@@ -70,6 +74,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--new-tokens", type=int, default=100)
     p.add_argument("--streams", type=int, nargs="*", default=[8, 16], help="how many at once; one is always measured")
     p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--dense", action="store_true", help="no weights of few bits")
     p.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
     return p.parse_args()
 

@@ -6,7 +6,7 @@ W x + (alpha / rank) · B A dropout(x), W frozen (Hu et al. 2021, arXiv 2106.096
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -77,10 +77,8 @@ class _LoraLinear(torch.autograd.Function):
     ) -> Tensor:
         a_RD = a_RD.to(x_ND.dtype)
         bs = tuple(b.to(x_ND.dtype) for b in bs)
-        h_NR = (x_ND if mask_ND is None else x_ND * mask_ND) @ a_RD.t()
         y = F.linear(x_ND, weight, bias)
-        for slot, b in zip(slots, bs, strict=True):
-            y[:, slot.out].addmm_(h_NR[:, slot.rank], b.t(), alpha=slot.scale)
+        h_NR = _add_low_rank(y, x_ND if mask_ND is None else x_ND * mask_ND, slots, a_RD, bs)
         ctx.slots = slots
         ctx.save_for_backward(x_ND, weight, mask_ND, h_NR, a_RD, *bs)
         return y
@@ -104,6 +102,14 @@ class _LoraLinear(torch.autograd.Function):
             else:
                 dx.addcmul_(dh_NR @ a_RD, mask_ND)
         return dx, None, None, None, None, da, *dbs
+
+
+def _add_low_rank(y: Tensor, x_ND: Tensor, slots: Sequence[Slot], a_RD: Tensor, bs: Sequence[Tensor]) -> Tensor:
+    """Adds every pair's part to its slice of y; returns x Aᵀ [N, R]."""
+    h_NR = x_ND @ a_RD.t()
+    for slot, b in zip(slots, bs, strict=True):
+        y[:, slot.out].addmm_(h_NR[:, slot.rank], b.t(), alpha=slot.scale)
+    return h_NR
 
 
 class LoraGroup(nn.Module):
@@ -137,6 +143,12 @@ class LoraGroup(nn.Module):
             keep = 1 - self.config.dropout
             mask = torch.empty_like(x_ND).bernoulli_(keep).div_(keep)
         bs = [self.lora_b[s.name] for s in self.slots]
+        if (
+            mask is None and not torch.is_grad_enabled()
+        ):  # the group itself, for it may have a quicker way for a few rows
+            y = self.base(x_ND, batch)
+            _add_low_rank(y, x_ND, self.slots, self.lora_a.to(x_ND.dtype), [b.to(x_ND.dtype) for b in bs])
+            return y
         return _LoraLinear.apply(x_ND, self.base.weight, self.base.bias, self.slots, mask, self.lora_a, *bs)
 
     def tensors(self) -> Iterator[tuple[str, Tensor, Tensor]]:

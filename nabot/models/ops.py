@@ -18,6 +18,20 @@ def _accurate(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
+class _NothingKept:
+    """Where no gradient is wanted: what a Function would save is forgotten."""
+
+    def save_for_backward(self, *_: Tensor) -> None:
+        pass
+
+
+def _run(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
+    """The Function's output; without gradients its forward alone, since autograd's bookkeeping takes longer than one
+    row's arithmetic."""
+    result: Tensor = function.apply(*inputs) if torch.is_grad_enabled() else function.forward(_NothingKept(), *inputs)
+    return result
+
+
 # ---- RMSNorm: Zhang & Sennrich 2019, arXiv 1910.07467
 
 
@@ -47,7 +61,7 @@ class _RmsNorm(torch.autograd.Function):
 
 def rms_norm(x_ND: Tensor, weight_D: Tensor, eps: float) -> Tensor:
     """x / √(mean(x²) + eps) · weight over the last axis; the result has x's dtype.   Source: arXiv 1910.07467, eq. 4."""
-    return _RmsNorm.apply(x_ND, weight_D, eps)
+    return _run(_RmsNorm, x_ND, weight_D, eps)
 
 
 # ---- rotary position embedding: Su et al. 2021, arXiv 2104.09864
@@ -102,7 +116,7 @@ class _Rotate(torch.autograd.Function):
 
 def rotate(x_NHE: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
     """Turns the pairs (i, i + E/2) of each head by its token's angles: the Hugging Face layout of rotary embeddings."""
-    return _Rotate.apply(x_NHE, *table)
+    return _run(_Rotate, x_NHE, *table)
 
 
 # ---- SwiGLU: Shazeer 2020, arXiv 2002.05202
@@ -129,4 +143,4 @@ class _SwiGlu(torch.autograd.Function):
 
 def swiglu(gate_up_NG: Tensor) -> Tensor:
     """silu(gate) · up, where gate and up are the two halves of the last axis: [N, 2F] → [N, F]."""
-    return _SwiGlu.apply(gate_up_NG)
+    return _run(_SwiGlu, gate_up_NG)

@@ -1,0 +1,170 @@
+"""Linears of few bits a weight, for a handful of rows. In: a decoder, out: the same decoder, quicker at writing.
+
+Writing one token reads every weight once, so memory sets its speed, and a weight of 4 or 8 bits is read four or eight
+times as fast as one of 32. Many rows at once (a prompt, a batch that is tuned) use each weight many times and stay with
+the dense ones, which are kept beside the packed.
+
+4 bits: q · scale + zero, one pair for 32 weights of a row; used where that loses nothing, which is so for the files that
+store them like this (GGUF's Q4_0, Q4_1 and Q4_K). 8 bits: one scale a row. The kernels are private operators of torch:
+`available` tries them, and where one is missing the dense product is used.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nabot.models.batch import TokenBatch
+from nabot.models.decoder import Decoder
+from nabot.models.linear import LinearGroup, linear_groups
+
+GROUP = 32  # weights of a row that share scale and zero: the blocks of GGUF
+FEW_ROWS = 4  # above, the dense product is faster (benchmarks/results)
+_LEVELS = 15  # steps between the lowest and the highest of 16 levels
+_OFF_LEVEL = 0.1  # of a step: what bfloat16 makes of a level; weights on no grid are off by up to a half
+_SAMPLE = 16  # rows that show whether weights have levels at all
+_TILE = 16  # the 4-bit kernel takes a multiple of this many outputs
+
+Product = Callable[[Tensor], Tensor]
+
+
+class QuantisedGroup(LinearGroup):
+    """A linear group that multiplies a few rows by its packed weights and many by its dense ones."""
+
+    def __init__(self, dense: LinearGroup, packed: "Future[Product | None]") -> None:
+        nn.Module.__init__(self)
+        self.path, self.members, self.in_features = dense.path, dense.members, dense.in_features
+        self.weight, self.bias = dense.weight, dense.bias
+        self._packed = packed
+
+    def forward(self, x_ND: Tensor, batch: TokenBatch | None) -> Tensor:
+        product = self._packed.result() if len(x_ND) <= FEW_ROWS and not torch.is_grad_enabled() else None
+        if product is None:
+            return super().forward(x_ND, batch)
+        y = product(x_ND.bfloat16()).to(x_ND.dtype)
+        return y if self.bias is None else y.add_(self.bias)
+
+
+def quantise(decoder: Decoder) -> None:
+    """Packs every linear of the decoder, the head first, in the background: whoever needs one waits for it.
+
+    The weights must not change any more: fuse an adapter before. Does nothing off the CPU.
+    """
+    if decoder.embedding.device.type != "cpu" or not (available("int8") or available("int4")):
+        return
+    worker = ThreadPoolExecutor(1, thread_name_prefix="nabot-pack")
+    if decoder.output is None:
+        decoder.output = _tied_head(decoder)
+    for owner, name, group in sorted(linear_groups(decoder), key=lambda place: place[2].path != ""):
+        setattr(owner, name, QuantisedGroup(group, worker.submit(packed, group.weight.data)))
+    worker.shutdown(wait=False)
+
+
+def _tied_head(decoder: Decoder) -> LinearGroup:
+    with torch.device("meta"):
+        head = LinearGroup("", {"lm_head": decoder.config.vocab_size}, decoder.config.width)
+    head.weight = decoder.embedding
+    return head
+
+
+@torch.inference_mode()
+def packed(weight_OD: Tensor) -> Product | None:
+    """The product with these weights, x [N, D] bfloat16 → [N, O]; None: there is only the dense one."""
+    grid = four_bits(weight_OD) if available("int4") else None
+    if grid is not None:
+        return int4_product(*grid)
+    return int8_product(weight_OD) if available("int8") else None
+
+
+# ---- 4 bits
+
+
+def four_bits(weight_OD: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """q [O, D] in 0..15, scale and zero [D / 32, O]: weight = (q - 8) · scale + zero; None if the weights are finer."""
+    outputs, inputs = weight_OD.shape
+    if inputs % GROUP or _levels(weight_OD[:_SAMPLE]) is None:
+        return None
+    found = _levels(weight_OD)
+    if found is None:
+        return None
+    level_32G, low_G, step_G = found
+    q_OD = level_32G.t().reshape(outputs, inputs)
+    scale_GO, zero_GO = (x.view(outputs, -1).t() for x in (step_G, low_G + 8 * step_G))
+    return q_OD, scale_GO, zero_GO
+
+
+def _levels(weight_OD: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Level in 0..15 [32, G], lowest weight and step [G] of each group; None if one has more than 16 levels."""
+    # The weights of a group stand apart, so that what is done to all groups runs along memory.
+    weight_32G = weight_OD.float().reshape(-1, GROUP).t().contiguous()
+    low_G, high_G = weight_32G.amin(0), weight_32G.amax(0)
+    span_G = (high_G - low_G).clamp_(min=torch.finfo(torch.float32).tiny)
+    step_G = span_G / _LEVELS
+    place_32G = weight_32G.sub_(low_G).div_(step_G)
+    level_32G = place_32G.round()
+    open_M = (_off_level(place_32G, level_32G)).nonzero().squeeze(1)
+    for levels in range(_LEVELS - 1, 0, -1):  # a group need not use both of its outermost levels
+        if not len(open_M):
+            break
+        place_32M = place_32G[:, open_M] * (levels / _LEVELS)
+        level_32M = place_32M.round()
+        off_M = _off_level(place_32M, level_32M)
+        fits_M = open_M[~off_M]
+        level_32G[:, fits_M] = level_32M[:, ~off_M]
+        step_G[fits_M] = span_G[fits_M] / levels
+        open_M = open_M[off_M]
+    return None if len(open_M) else (level_32G.int(), low_G, step_G)
+
+
+def _off_level(place_32G: Tensor, level_32G: Tensor) -> Tensor:
+    return (place_32G - level_32G).abs_().amax(0) > _OFF_LEVEL
+
+
+def int4_product(q_OD: Tensor, scale_GO: Tensor, zero_GO: Tensor) -> Product:
+    """x ↦ x Wᵀ of 4-bit weights, as `four_bits` gives them. Outputs are padded to what the kernel takes."""
+    outputs = len(q_OD)
+    extra = -outputs % _TILE
+    packed_weight = torch._convert_weight_to_int4pack_for_cpu(F.pad(q_OD, (0, 0, 0, extra)).contiguous(), 1)
+    scale_and_zero = F.pad(torch.stack([scale_GO, zero_GO], -1), (0, 0, 0, extra)).bfloat16().contiguous()
+
+    def product(x_ND: Tensor) -> Tensor:
+        return torch._weight_int4pack_mm_for_cpu(x_ND, packed_weight, GROUP, scale_and_zero)[:, :outputs]
+
+    return product
+
+
+# ---- 8 bits
+
+
+def eight_bits(weight_OD: Tensor) -> tuple[Tensor, Tensor]:
+    """q [O, D] int8 and scale [O] bfloat16: weight ≈ q · scale."""
+    largest_O = weight_OD.abs().amax(1).float()
+    scale_O = (largest_O / 127).bfloat16()
+    step_O1 = torch.where(scale_O > 0, scale_O.float(), 1.0).unsqueeze(1)
+    return (weight_OD / step_O1).round_().clamp_(-127, 127).to(torch.int8), scale_O
+
+
+def int8_product(weight_OD: Tensor) -> Product:
+    """x ↦ x Wᵀ with weights of 8 bits."""
+    q_OD, scale_O = eight_bits(weight_OD)
+    return lambda x_ND: torch._weight_int8pack_mm(x_ND, q_OD, scale_O)
+
+
+# ---- what this torch and this processor can do
+
+
+@cache
+def available(kind: str) -> bool:
+    """Whether torch has the kernel ("int4" or "int8") here, and it computes what it should."""
+    q = torch.arange(_TILE * 2 * GROUP).view(_TILE, 2 * GROUP) % 16
+    x = torch.eye(2, 2 * GROUP, dtype=torch.bfloat16)
+    ones = torch.ones(2, _TILE)
+    try:
+        product = int4_product(q.int(), ones, 8 * ones) if kind == "int4" else int8_product(q.float())
+        found = product(x)
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return False
+    return torch.allclose(found.float(), q[:, :2].t().float(), atol=0.1)

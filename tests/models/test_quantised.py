@@ -1,0 +1,174 @@
+"""Packed weights against the dense ones that they came from; the real model's answers in nats."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import tiny_decoder
+from torch import Tensor
+from torch.testing import assert_close
+
+from nabot.adapters import LoraConfig, attach
+from nabot.models import quantised
+from nabot.models.batch import TokenBatch
+from nabot.models.decoder import Decoder
+from nabot.models.linear import linear_groups
+from nabot.models.loading import load_decoder
+from nabot.models.quantised import GROUP, QuantisedGroup, eight_bits, four_bits, int4_product, int8_product, quantise
+from nabot.tokenizer import load_tokenizer
+
+HELD_OUT = (
+    "The lighthouse at the end of the pier was built in a time when most ships still carried sails. Every evening, an "
+    "hour before sunset, its keeper climbed the stairs with a can of oil, cleaned the glass, and lit the lamp. On clear "
+    "nights the light could be seen from the hills behind the town, where farmers used it to tell the time. When the "
+    "railway came, fewer ships called at the harbour, and the oil was replaced by a gas flame, later by an electric "
+    "bulb that needed no keeper at all. Today the building is a small museum. Children like to count the steps, and "
+    "older visitors sit on the bench below, look at the water, and talk about the storms that they remember."
+)
+
+
+def on_a_grid(outputs: int, inputs: int, seed: int, levels: int = 15) -> Tensor:
+    """Weights of `levels` + 1 levels a group, as a file of 4 bits holds them."""
+    source = torch.Generator().manual_seed(seed)
+    q = torch.randint(0, levels + 1, (outputs, inputs // GROUP, GROUP), generator=source)
+    scale, low = (torch.rand(outputs, inputs // GROUP, 1, generator=source) for _ in range(2))
+    return ((0.01 + scale) * q - 7 * low).reshape(outputs, inputs)
+
+
+def rebuilt(q_OD: Tensor, scale_GO: Tensor, zero_GO: Tensor) -> Tensor:
+    groups = q_OD.unflatten(1, (-1, GROUP)) - 8
+    return (groups * scale_GO.t().unsqueeze(-1) + zero_GO.t().unsqueeze(-1)).flatten(1)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 20), st.integers(1, 4), st.integers(2, 15), st.integers(0, 1000))
+def test_weights_of_sixteen_levels_or_fewer_are_recovered(outputs: int, groups: int, levels: int, seed: int) -> None:
+    weight = on_a_grid(outputs, groups * GROUP, seed, levels)
+    found = four_bits(weight)
+    assert found is not None
+    assert int(found[0].min()) >= 0
+    assert int(found[0].max()) <= 15
+    assert_close(rebuilt(*found), weight, atol=1e-5, rtol=1e-5)
+
+
+def test_a_group_of_equal_weights_is_recovered() -> None:
+    weight = on_a_grid(4, 64, seed=0)
+    weight[1, :GROUP], weight[2, GROUP:] = 0.0, -3.5
+    found = four_bits(weight)
+    assert found is not None
+    assert_close(rebuilt(*found), weight, atol=1e-5, rtol=1e-5)
+
+
+def test_weights_that_are_finer_are_not_taken_for_four_bits() -> None:
+    weight = on_a_grid(40, 64, seed=0)
+    assert four_bits(torch.randn(40, 64)) is None
+    levels = weight[39, :GROUP].unique()
+    weight[39, 5] = (levels[3] + levels[4]) / 2  # one weight, beyond the rows that are looked at first
+    assert four_bits(weight) is None
+    assert four_bits(torch.zeros(4, GROUP + 1)) is None
+
+
+@pytest.mark.parametrize("outputs", [1, 16, 24, 50])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_four_bits_multiply_as_the_dense_weights_do(outputs: int, rows: int) -> None:
+    weight, x = on_a_grid(outputs, 128, seed=outputs), torch.randn(rows, 128).bfloat16()
+    found = four_bits(weight)
+    assert found is not None
+    expected = x.float() @ weight.t()
+    assert_close(int4_product(*found)(x).float(), expected, atol=0.02 * float(expected.abs().max()), rtol=0)
+
+
+def test_eight_bits_are_off_by_half_a_step_at_the_most() -> None:
+    weight = torch.randn(50, 96)
+    weight[7] = 0
+    q, scale = eight_bits(weight)
+    off = (q.float() * scale.float().unsqueeze(1) - weight).abs()
+    assert bool((off <= (0.5 + 0.3) * scale.float().unsqueeze(1)).all())  # 0.3: the largest may round beyond 127 steps
+    x = torch.randn(2, 96).bfloat16()
+    expected = x.float() @ weight.t()
+    assert_close(int8_product(weight)(x).float(), expected, atol=0.02 * float(expected.abs().max()), rtol=0)
+
+
+# ---- in a decoder
+
+
+def hidden(decoder: Decoder, tokens: list[int]) -> Tensor:
+    with torch.inference_mode():
+        batch = TokenBatch.of_documents([len(tokens)])
+        return decoder.head(decoder.hidden(decoder.embed(torch.tensor(tokens)), batch))
+
+
+def test_few_rows_are_near_the_dense_ones_and_many_are_equal_to_them() -> None:
+    dense, packed = tiny_decoder(), tiny_decoder()
+    quantise(packed)
+    few, many = [1, 2, 3], list(range(20))
+    assert torch.equal(hidden(dense, many), hidden(packed, many))
+    assert not torch.equal(hidden(dense, few), hidden(packed, few))
+    assert_close(hidden(dense, few), hidden(packed, few), atol=0.05, rtol=0.05)
+
+
+def test_where_gradients_are_wanted_the_dense_weights_count() -> None:
+    dense, packed = tiny_decoder(), tiny_decoder()
+    quantise(packed)
+    for decoder in (dense, packed):
+        torch.manual_seed(3)
+        attach(decoder, LoraConfig(rank=2))
+    tokens, batch = torch.tensor([1, 2, 3]), TokenBatch.of_documents([3])
+    assert torch.equal(
+        dense.hidden(dense.embed(tokens), batch).detach(), packed.hidden(packed.embed(tokens), batch).detach()
+    )
+
+
+def test_an_adapter_stays_on_top_of_packed_weights() -> None:
+    decoder = tiny_decoder()
+    quantise(decoder)
+    before = hidden(decoder, [1, 2, 3])
+    attach(decoder, LoraConfig(rank=2))
+    assert all(isinstance(group, QuantisedGroup) for _, _, group in linear_groups(decoder))
+    assert torch.equal(before, hidden(decoder, [1, 2, 3]))  # B is zero
+
+
+def test_without_the_kernels_everything_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantised, "available", lambda kind: False)
+    dense, same = tiny_decoder(), tiny_decoder()
+    quantise(same)
+    assert torch.equal(hidden(dense, [1, 2, 3]), hidden(same, [1, 2, 3]))
+
+
+def test_a_kernel_that_is_not_there_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    quantised.available.cache_clear()
+    monkeypatch.delattr(torch, "_weight_int8pack_mm")
+    assert not quantised.available("int8")
+    quantised.available.cache_clear()
+
+
+# ---- on the real model
+
+
+@pytest.fixture(scope="module")
+def real(smollm2_gguf: Path) -> Decoder:
+    return load_decoder(smollm2_gguf)
+
+
+def test_the_real_files_linears_are_four_bits_exactly(real: Decoder) -> None:
+    groups = [group for _, _, group in linear_groups(real)]
+    assert len(groups) == 120
+    for group in groups:
+        found = four_bits(group.weight.data)
+        assert found is not None, group.path
+        assert_close(rebuilt(*found), group.weight.data, atol=1e-6, rtol=1e-5)
+
+
+def test_the_real_model_says_nearly_the_same_with_packed_weights(
+    real: Decoder, smollm2_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = load_tokenizer(smollm2_gguf).encode(HELD_OUT)
+    dense = hidden(real, tokens).log_softmax(-1)
+    monkeypatch.setattr(quantised, "FEW_ROWS", len(tokens))
+    quantise(real)
+    packed = hidden(real, tokens).log_softmax(-1)
+    divergence = float((dense.exp() * (dense - packed)).sum(-1).mean())
+    print(f"{divergence:.2e} nats a token")
+    assert divergence <= 1e-2
