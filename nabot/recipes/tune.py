@@ -5,6 +5,7 @@ BOT/run, so that `resume` starts from the folder alone.
 """
 
 import shutil
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -42,11 +43,13 @@ from nabot.text import say
 from nabot.textmodel import Sampling
 from nabot.train.batches import Example
 from nabot.train.checkpoints import RunState
+from nabot.train.config import TrainConfig
 from nabot.train.journal import Journal
 from nabot.train.loop import Hooks, Trainer
 from nabot.train.step import StepStats, trainable
 
 _BYTES_A_PARAMETER = 4 * 3 * 3  # float32 weight and two moments, in two checkpoints and one being written
+_STEPS_A_MINUTE = 30  # on a small machine, before the speed of this one is known
 _PROBES = 3
 _PROBE_TOKENS = 64
 
@@ -104,7 +107,7 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     Raises before anything is written if the input cannot be used, or if the folder holds a bot or an unfinished run and
     `force` was not given.
     """
-    began = time.perf_counter()
+    began = time.monotonic()
     out = request.out
     refuse_to_overwrite(out, force=request.force)
     plan = _planned(request)
@@ -136,7 +139,7 @@ def resume(out: Path, watcher: Watcher = Watcher()) -> dict[str, Any]:
         raise CheckpointError(say("tune.already_finished", out=out))
     if not is_unfinished(out):
         raise CheckpointError(say("tune.nothing_to_resume", out=out))
-    began = time.perf_counter()
+    began = time.monotonic()
     tidy(out)
     plan = RunPlan.read(out / RUN)
     start = out / RUN / plan.start if plan.start else None
@@ -222,15 +225,14 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
     changed = plan.check_ground(ground, out)
     if changed:  # the same run, but its sums may be added up in another order
         watcher.note(say("tune.ground_changed", changed=", ".join(changed)))
-    looks = round(config.rehearsal_ratio * config.epochs * len(ready.learned))  # more would never be learned
-    rehearsed = rehearsal(opened, looks, weight=config.rehearsal_weight, note=out / RUN / REHEARSAL)
+    rehearsed = _rehearsed(opened, config, len(ready.learned), out, watcher)
     torch.manual_seed(config.seed)
     _attach(opened, settings, out / RUN / plan.start if plan.start else None)
     opened.decoder.checkpoint_blocks = config.checkpoint_blocks
     stopping = Signals()
     samples = Journal(out / RUN / "samples.jsonl")
     hooks = _hooks(opened, plan.probes or _probe_questions(ready.rows), samples, watcher, stopping)
-    trainer = Trainer(opened.decoder, ready.learned, ready.held_out, config, out / RUN, hooks, rehearsed)
+    trainer = Trainer(opened.decoder, ready.learned, ready.held_out, config, out / RUN, hooks, rehearsed, began)
     resumed = trainer.resume()
     samples.cut_back(trainer.state.step if resumed else -1)
     with stopping:
@@ -242,12 +244,25 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
         trainer.state.held_out_loss = trainer.state.best_loss
     watcher.phase(say("tune.finishing"))
     record = save_bot(out, opened)
-    figures = figures_of(out, trainer.state, trainer.earlier_seconds + time.perf_counter() - began)
+    figures = figures_of(out, trainer.state, trainer.wall_seconds())
     write_manifest(
         out, record, plan, figures, rows=len(ready.rows), learned=len(ready.learned), held_out=len(ready.held_out)
     )
     write_record(out, record)
     return figures
+
+
+def _rehearsed(opened: Opened, config: TrainConfig, rows: int, out: Path, watcher: Watcher) -> list[Example]:
+    """As many everyday questions as the run will come to; raises Stopped on Ctrl-C, as the steps do."""
+    steps = int(config.minutes * _STEPS_A_MINUTE) if config.minutes else config.steps_for(rows)
+    most = config.rehearsed_before(steps)
+    if not most:
+        return []
+    watcher.phase(say("tune.rehearsing"))
+    try:
+        return rehearsal(opened, most, weight=config.rehearsal_weight, note=out / RUN / REHEARSAL)
+    except KeyboardInterrupt as error:
+        raise Stopped(say("tune.stopped_early", out=out), signal.SIGINT) from error
 
 
 def _attach(opened: Opened, settings: Settings, start: Path | None) -> LoraConfig:

@@ -59,6 +59,7 @@ class Microbatch:
     batch: TokenBatch
     places_M: Tensor
     wanted: SoftTargets
+    soft_M: Tensor  # bool: where shares are wanted instead of one token
 
     @property
     def num_targets(self) -> int:
@@ -88,6 +89,7 @@ def collate(examples: Sequence[Example], device: torch.device | str = "cpu") -> 
         batch=TokenBatch.of_documents([len(e.inputs) - shared for e in examples], shared=shared, device=device),
         places_M=torch.tensor(places, device=device),
         wanted=_side_by_side([e.wanted() for e in examples], device),
+        soft_M=torch.tensor([e.soft is not None for e in examples for _ in e.places], device=device),
     )
 
 

@@ -1,5 +1,6 @@
 """The settings of a tuning run. In: nothing, out: frozen records whose fields are the flat keys of `--set`."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,6 +36,14 @@ class TrainConfig:
     device: str = "auto"
     threads: int = 0  # 0: as many as torch takes
     checkpoint_blocks: bool = False  # recompute each block in the backward pass: less memory, a third slower
+
+    def steps_for(self, rows: int) -> int:
+        """Steps that `epochs` over so many conversations take."""
+        return math.ceil(math.ceil(self.epochs * rows) / self.batch_size)
+
+    def rehearsed_before(self, step: int) -> int:
+        """How many everyday questions stand beside the batches of all steps before this one."""
+        return int(step * self.rehearsal_ratio * self.batch_size)
 
     def rate_for(self, width: int) -> float:
         """The peak rate for a model with hidden states this wide: if none is set, 2e-3 at 576, 4e-4 at 4,096.

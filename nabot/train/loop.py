@@ -56,7 +56,9 @@ class Trainer:
         folder: Path,
         hooks: Hooks = Hooks(),
         rehearsed: Sequence[Example] = (),
+        began: float | None = None,
     ) -> None:
+        """`began`: the monotonic clock when the person's time began to run; default: now."""
         self.decoder, self.examples, self.config, self.hooks = decoder, examples, config, hooks
         self.rehearsed = rehearsed  # learned beside each step's own rows, and never counted as rows
         self.folder = folder
@@ -72,11 +74,11 @@ class Trainer:
             weight_decay=config.weight_decay,
             fused=self.device.type != "mps",
         )
-        self.state = RunState(total_steps=0 if config.minutes else self._steps_of_epochs())
+        self.state = RunState(total_steps=0 if config.minutes else config.steps_for(len(examples)))
         self.earlier_seconds = 0.0  # of the sessions before this one
-        self._began = time.monotonic()
+        self._began = time.monotonic() if began is None else began
         self._step_seconds: list[float] = []
-        self._pause_seconds = 0.0  # what one held-out loss and one round of probes take
+        self._look_seconds = self._probe_seconds = 0.0  # what one held-out loss, one round of probes take
 
     def resume(self) -> bool:
         """Goes back to the newest whole checkpoint; False if there is none and the run begins again."""
@@ -91,10 +93,8 @@ class Trainer:
         """Learns until the end, or until asked to stop: True if it came to the end. Either way all is saved."""
         self.decoder.train()
         if self.state.step == 0:
-            begun = time.monotonic()
-            self._measure()
-            self._probe()
-            self._pause_seconds = time.monotonic() - begun
+            self._look_seconds = _timed(self._measure)
+            self._probe_seconds = _timed(self._probe)
         while not self._is_done():
             if self.hooks.should_stop():
                 self.save()
@@ -114,7 +114,7 @@ class Trainer:
 
     def save(self) -> None:
         """A checkpoint of this moment."""
-        self.state.wall_seconds = self._wall_seconds()
+        self.state.wall_seconds = self.wall_seconds()
         save_checkpoint(self.folder / "checkpoints", self.decoder, self.optimizer, self.state)
         for old in self.folder.glob("best/step-*"):
             if old != self._best_folder():
@@ -153,6 +153,7 @@ class Trainer:
                 "grad_norm": stats.grad_norm,
                 "tokens": stats.num_tokens,
                 "trained_tokens": stats.num_targets,
+                "drift": stats.drift,
                 "seconds": round(seconds, 4),
             }
         )
@@ -170,15 +171,11 @@ class Trainer:
         return [*_taken(self.examples, self._rows(), self.config.seed), *self._rehearsed_now()]
 
     def _rehearsed_now(self) -> list[Example]:
-        """The same number at every step, so that no step is without."""
+        """Spread evenly, so that no step is without where there are as many as steps."""
         if not self.rehearsed:
             return []
-        count = max(1, round(self.config.rehearsal_ratio * self.config.batch_size))
-        start = self.state.step * count
-        return _taken(self.rehearsed, range(start, start + count), self.config.seed)
-
-    def _steps_of_epochs(self) -> int:
-        return math.ceil(math.ceil(self.config.epochs * len(self.examples)) / self.config.batch_size)
+        places = range(*(self.config.rehearsed_before(self.state.step + n) for n in (0, 1)))
+        return _taken(self.rehearsed, places, self.config.seed)
 
     def _factor(self) -> float:
         total = self.state.total_steps
@@ -189,13 +186,15 @@ class Trainer:
     def _is_done(self) -> bool:
         state, config = self.state, self.config
         if not state.total_steps and len(self._step_seconds) >= _MEASURED_STEPS:
-            left = (config.minutes or 0) * 60 - self._wall_seconds() - self._pause_seconds  # the last one
+            left = (config.minutes or 0) * 60 - self.wall_seconds() - self._look_seconds - self._probe_seconds
             typical = statistics.median(self._step_seconds[1:])
-            pause = self._pause_seconds / self._interval(config.eval_every)
-            state.total_steps = max(state.step, state.step + int(left / (typical + pause)))
+            typical += self._look_seconds / self._interval(config.eval_every)
+            typical += self._probe_seconds / self._interval(config.probe_every)
+            state.total_steps = max(state.step, state.step + int(left / typical))
         return bool(state.total_steps) and state.step >= state.total_steps
 
-    def _wall_seconds(self) -> float:
+    def wall_seconds(self) -> float:
+        """Of the whole run, sessions before this one and their loading included."""
         return self.earlier_seconds + time.monotonic() - self._began
 
     def _is_due(self, every: int) -> bool:
@@ -239,6 +238,12 @@ class Trainer:
     def _best_folder(self) -> Path | None:
         step = self.state.best_step
         return None if step is None else self.folder / "best" / f"step-{step:06d}"
+
+
+def _timed(work: Callable[[], None]) -> float:
+    begun = time.monotonic()
+    work()
+    return time.monotonic() - begun
 
 
 def _taken(examples: Sequence[Example], positions: range, seed: int) -> list[Example]:

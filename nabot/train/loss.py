@@ -1,4 +1,4 @@
-"""How far the head is from what should come next, as a sum. In: hidden states and targets, out: nats.
+"""How far the head is from what should come next. In: hidden states and targets, out: nats, one number a place.
 
 Kullback-Leibler divergence of the wanted shares from the head's probabilities: −ln p where one token is wanted.
 
@@ -23,37 +23,36 @@ class _FrozenHeadLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden_MD: Tensor, weight_VD: Tensor, tokens_MK: Tensor, shares_MK: Tensor) -> Tensor:
         kind = torch.promote_types(hidden_MD.dtype, torch.float32)
-        loss = hidden_MD.new_zeros((), dtype=kind)
         needs_grad = hidden_MD.requires_grad
-        grads = []
+        losses, grads = [], []
         chunks = zip(hidden_MD.split(CHUNK), tokens_MK.split(CHUNK), shares_MK.to(kind).split(CHUNK), strict=True)
         for hidden, tokens, shares in chunks:
             logits = F.linear(hidden, weight_VD).to(kind)
             log_total_C1 = torch.logsumexp(logits, -1, keepdim=True)
             weight_C1 = shares.sum(-1, keepdim=True)
-            loss += divergence(shares, weight_C1, logits.gather(-1, tokens) - log_total_C1)
+            losses.append(divergence(shares, weight_C1, logits.gather(-1, tokens) - log_total_C1))
             if needs_grad:
                 grad = logits.sub_(log_total_C1).exp_().mul_(weight_C1)  # in place of the logits
                 grad.scatter_add_(1, tokens, -shares)
                 grads.append(grad.to(hidden.dtype) @ weight_VD)
         if needs_grad:
             ctx.save_for_backward(torch.cat(grads))
-        return loss
+        return torch.cat(losses)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, upstream_M: Tensor) -> tuple[Tensor, None, None, None]:
         (grad_MD,) = ctx.saved_tensors
-        return grad_MD * upstream.to(grad_MD.dtype), None, None, None
+        return grad_MD * upstream_M.to(grad_MD.dtype).unsqueeze(1), None, None, None
 
 
 def frozen_head_loss(hidden_MD: Tensor, weight_VD: Tensor, wanted: SoftTargets) -> Tensor:
-    """The divergence in nats, of logits = hidden · weightᵀ; a gradient reaches `hidden_MD` alone."""
+    """The divergence at each place, [M] nats, of logits = hidden · weightᵀ; a gradient reaches `hidden_MD` alone."""
     return _FrozenHeadLoss.apply(hidden_MD, weight_VD, wanted.tokens_MK, wanted.shares_MK)
 
 
 def answer_loss(decoder: Decoder, microbatch: Microbatch) -> Tensor:
-    """The divergence over the trained tokens of the microbatch, in nats; divide by their number in the whole step."""
+    """The divergence at each trained place of the microbatch, [M] nats; their gradients are those of a sum."""
     hidden_ND = decoder.hidden(decoder.embed(microbatch.tokens_N), microbatch.batch)
     hidden_MD = hidden_ND[microbatch.places_M]
     wanted, weight = microbatch.wanted, decoder.frozen_head
@@ -67,5 +66,5 @@ def answer_loss(decoder: Decoder, microbatch: Microbatch) -> Tensor:
 
 
 def divergence(shares_MK: Tensor, weight_M1: Tensor, logs_MK: Tensor) -> Tensor:
-    """Σ share · (ln(share / weight) − ln p): shares that add up to `weight` count that many times."""
-    return (torch.xlogy(shares_MK, shares_MK / weight_M1) - shares_MK * logs_MK).sum()
+    """Σ share · (ln(share / weight) − ln p) at each place, [M]: shares that add up to `weight` count that many times."""
+    return (torch.xlogy(shares_MK, shares_MK / weight_M1) - shares_MK * logs_MK).sum(-1)

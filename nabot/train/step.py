@@ -1,5 +1,6 @@
 """One optimizer step, and the loss on what is held out. In: microbatches, out: numbers."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,12 +15,17 @@ from nabot.train.loss import answer_loss
 
 @dataclass(frozen=True)
 class StepStats:
-    """`loss` is the mean over the step's trained tokens, in nats; `grad_norm` before clipping."""
+    """`loss` is the mean over the trained tokens of the person's rows, in nats; `num_targets` is their number.
+
+    `drift`: how far the model is from its base at the tokens that are rehearsed, in nats each.
+    `grad_norm` before clipping.
+    """
 
     loss: float
     grad_norm: float
     num_targets: int
     num_tokens: int
+    drift: float = 0.0
 
 
 def alone(value: float) -> float:
@@ -36,14 +42,18 @@ def train_step(
 ) -> StepStats:
     """Forward, backward, clip, step, forget. Leaves the weights alone if the loss or the gradient is not finite."""
     num_targets = global_sum(sum(part.num_targets for part in parts))  # over the *whole* step, so that
-    loss = 0.0  # 4 passes of 2 rows give the gradient of 1 pass of 8
+    own = loss = drift = shares = 0.0  # 4 passes of 2 rows give the gradient of 1 pass of 8
     for part in parts:
-        loss_sum = answer_loss(decoder, part)
-        (loss_sum / num_targets).backward()
-        loss += loss_sum.item()
-    loss = global_sum(loss) / num_targets
+        losses_M = answer_loss(decoder, part)
+        (losses_M.sum() / num_targets).backward()
+        own += (~part.soft_M).sum().item()
+        loss += losses_M[~part.soft_M].sum().item()
+        drift += losses_M[part.soft_M].sum().item()
+        shares += part.wanted.shares_MK[part.soft_M].sum().item()
+    own, loss, drift, shares = (global_sum(x) for x in (own, loss, drift, shares))
     norm = float(clip_grad_norm_(trainable(decoder).values(), max_norm if max_norm > 0 else float("inf")))
-    stats = StepStats(loss, norm, int(num_targets), sum(part.num_tokens for part in parts))
+    num_tokens = sum(part.num_tokens for part in parts)
+    stats = StepStats(loss / max(own, 1), norm, int(own), num_tokens, drift / shares if shares else 0.0)
     if is_finite(stats):
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
@@ -52,7 +62,7 @@ def train_step(
 
 def is_finite(stats: StepStats) -> bool:
     """Neither the loss nor the gradient has overflowed."""
-    return bool(torch.isfinite(torch.tensor([stats.loss, stats.grad_norm])).all())
+    return all(math.isfinite(x) for x in (stats.loss, stats.drift, stats.grad_norm))
 
 
 @torch.no_grad()
@@ -60,7 +70,7 @@ def mean_loss(decoder: Decoder, parts: Sequence[Microbatch]) -> float:
     """Mean −ln p of the trained tokens, in nats, without dropout."""
     was_training = decoder.training
     decoder.eval()
-    total = sum(answer_loss(decoder, part).item() for part in parts)
+    total = sum(answer_loss(decoder, part).sum().item() for part in parts)
     decoder.train(was_training)
     return total / sum(part.num_targets for part in parts)
 

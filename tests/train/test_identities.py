@@ -117,7 +117,7 @@ def test_neither_packing_nor_order_matters(
     shuffled = data.draw(st.permutations(rows))
     packed = microbatches(shuffled, row_tokens)
     assert sum(p.num_targets for p in packed) == sum(len(r.targets) for r in rows)
-    loss = sum(answer_loss(model, part) for part in packed) / sum(p.num_targets for p in packed)
+    loss = sum(answer_loss(model, part).sum() for part in packed) / sum(p.num_targets for p in packed)
     model.zero_grad()
     loss.backward()  # type: ignore[union-attr]
     assert_same((loss.item(), gradients(model)), plain(model, rows))  # type: ignore[union-attr]
@@ -166,7 +166,7 @@ def test_dropout_is_off_when_a_loss_is_measured() -> None:
     first = mean_loss(model, parts)
     assert mean_loss(model, parts) == first
     assert model.training
-    still = sum(answer_loss(model.eval(), part).item() for part in parts) / sum(p.num_targets for p in parts)
+    still = sum(answer_loss(model.eval(), part).sum().item() for part in parts) / sum(p.num_targets for p in parts)
     assert first == pytest.approx(still, rel=1e-12)
 
 

@@ -10,9 +10,11 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
+from nabot.recipes.rehearsal import softened
 from nabot.train import loss as module
 from nabot.train.batches import Example, SoftTargets, collate
 from nabot.train.loss import answer_loss, frozen_head_loss
+from nabot.train.step import train_step, trainable
 
 
 def case(places: int, dtype: torch.dtype = torch.float64, alternatives: int = 1) -> tuple[Tensor, Tensor, SoftTargets]:
@@ -57,7 +59,7 @@ def test_it_equals_cross_entropy_and_its_gradient(
         monkeypatch.setattr(module, "CHUNK", 4)
     hidden, weight, wanted = case(places, dtype, alternatives)
     ours, twin = (
-        frozen_head_loss(hidden, weight, wanted),
+        frozen_head_loss(hidden, weight, wanted).sum(),
         F.cross_entropy(hidden @ weight.t(), dense(wanted, hidden), reduction="sum") - entropy(wanted).to(dtype),
     )
     tolerance = 1e-10 if dtype == torch.float64 else 1e-5
@@ -69,7 +71,7 @@ def test_it_equals_cross_entropy_and_its_gradient(
 def test_large_logits_do_not_overflow() -> None:
     hidden, weight, wanted = case(9, torch.float32)
     far = (hidden.detach() * 1e4).requires_grad_()
-    loss = frozen_head_loss(far, weight, wanted)
+    loss = frozen_head_loss(far, weight, wanted).sum()
     loss.backward()
     twin = F.cross_entropy(far.double() @ weight.double().t(), wanted.tokens_MK.squeeze(1), reduction="sum")
     assert_close(loss.double(), twin)
@@ -80,8 +82,8 @@ def test_large_logits_do_not_overflow() -> None:
 def test_no_place_costs_nothing() -> None:
     hidden, weight, wanted = case(0)
     loss = frozen_head_loss(hidden, weight, wanted)
-    loss.backward()
-    assert loss.item() == 0
+    loss.sum().backward()
+    assert loss.numel() == 0
 
 
 def test_without_a_gradient_none_is_made() -> None:
@@ -100,7 +102,7 @@ def test_answer_loss_is_minus_log_probability_of_the_trained_tokens(variant: str
     with torch.no_grad():
         logs_TV = decoder(torch.tensor([ids]))[0].log_softmax(-1)
         loss = answer_loss(decoder, collate([Example.of(ids, trained)]))
-    expected = -sum(logs_TV[n - 1, ids[n]] for n in (3, 4, 6))
+    expected = -torch.stack([logs_TV[n - 1, ids[n]] for n in (3, 4, 6)])
     assert_close(loss, expected, atol=1e-10, rtol=1e-10)
 
 
@@ -116,7 +118,7 @@ def test_examples_with_shares_and_without_meet_in_one_pass(learning_head: bool) 
     loss = answer_loss(decoder, collate([plain, replace(other, soft=soft)]))
     with torch.no_grad():
         logs_TV = decoder(torch.tensor([other.inputs]))[0].log_softmax(-1)[list(other.places)]
-        expected = answer_loss(decoder, collate([plain])) + (shares * (shares.log() - logs_TV)).sum()
+        expected = torch.cat([answer_loss(decoder, collate([plain])), (shares * (shares.log() - logs_TV)).sum(-1)])
     assert_close(loss, expected, atol=1e-10, rtol=1e-10, check_stride=False)
 
 
@@ -134,7 +136,7 @@ def test_a_head_that_learns_takes_the_plain_path_with_the_same_loss() -> None:
     assert decoder.frozen_head is None
     learning = answer_loss(decoder, part)
     assert_close(learning, frozen, atol=1e-10, rtol=1e-10)
-    learning.backward()
+    learning.sum().backward()
     assert decoder.output.weight.grad is not None
 
 
@@ -145,3 +147,16 @@ def test_a_row_without_a_trained_token_adds_nothing() -> None:
     assert_close(
         answer_loss(decoder, collate([nothing, *rows])), answer_loss(decoder, collate(rows)), atol=1e-10, rtol=0
     )
+
+
+def test_a_step_tells_the_rows_loss_apart_from_the_drift_of_what_is_rehearsed() -> None:
+    decoder = with_lora(tiny_decoder("gqa", torch.float64))
+    plain, other = random_examples([7, 9], seed=3)
+    (soft,) = softened(tiny_decoder("gqa", torch.float64), [other], weight=6.0)
+    with torch.no_grad():
+        rows, rehearsed = answer_loss(decoder, collate([plain])), answer_loss(decoder, collate([soft]))
+    stats = train_step(decoder, [collate([plain, soft])], torch.optim.SGD(trainable(decoder).values(), lr=0), 0)
+    assert stats.num_targets == len(plain.places)
+    assert stats.loss == pytest.approx(rows.mean().item())
+    assert stats.drift == pytest.approx(rehearsed.mean().item() / 6, rel=1e-6)
+    assert stats.drift > 0

@@ -33,7 +33,13 @@ class Process:
     """What one start of the program holds; `stop_at` is the step after which it is asked to stop."""
 
     def __init__(
-        self, folder: Path, config: TrainConfig = CONFIG, stop_at: int | None = None, seed: int = 1, **changes: Any
+        self,
+        folder: Path,
+        config: TrainConfig = CONFIG,
+        stop_at: int | None = None,
+        seed: int = 1,
+        began: float | None = None,
+        **changes: Any,
     ) -> None:
         torch.manual_seed(seed)
         self.decoder: Decoder = tiny_decoder("gqa", **changes)
@@ -47,7 +53,7 @@ class Process:
         )
         examples, held_out = random_examples(LENGTHS, seed=1), random_examples([15, 6], seed=2)
         rehearsed = random_examples([6, 11, 8, 4, 9], seed=3)
-        self.trainer = Trainer(self.decoder, examples, held_out, config, folder, hooks, rehearsed)
+        self.trainer = Trainer(self.decoder, examples, held_out, config, folder, hooks, rehearsed, began)
 
     def _on_step(self, _: RunState, __: StepStats) -> None:
         self.rates.append(self.trainer.optimizer.param_groups[0]["lr"])
@@ -170,35 +176,37 @@ def test_two_checkpoints_are_kept(tmp_path: Path) -> None:
 
 
 class Clock:
-    """Time that passes by a fixed amount with every look at it."""
+    """Time that passes by a fixed amount between a first look at it and a second one: a step."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds_a_look: float) -> None:
-        self.now, self.pace = 0.0, seconds_a_look
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds_a_step: float) -> None:
+        self.now, self.pace, self.looks = 0.0, seconds_a_step, 0
         monkeypatch.setattr(loop.time, "perf_counter", self.look)
         monkeypatch.setattr(loop.time, "monotonic", lambda: self.now)
 
     def look(self) -> float:
-        self.now += self.pace
+        self.looks += 1
+        self.now += 0 if self.looks % 2 else self.pace
         return self.now
 
 
 def test_minutes_choose_the_steps_from_the_measured_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Clock(monkeypatch, seconds_a_look=2.0)  # two looks a step: a step takes 2 s by its own measure, 4 s by the wall
+    clock = Clock(monkeypatch, seconds_a_step=2.0)
     process = Process(tmp_path, TrainConfig(**{**vars(CONFIG), "minutes": 1.0}))
     assert process.trainer.run()
-    assert process.trainer.state.total_steps == process.trainer.state.step == 4 + (60 - 16) // 2
+    assert process.trainer.state.total_steps == process.trainer.state.step == 30
+    assert clock.now == 60
 
 
 def test_a_resumed_run_keeps_the_number_of_steps_that_was_chosen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = TrainConfig(**{**vars(CONFIG), "minutes": 1.0})
-    Clock(monkeypatch, seconds_a_look=2.0)
+    Clock(monkeypatch, seconds_a_step=2.0)
     first = Process(tmp_path, config, stop_at=10)
     first.trainer.run()
     chosen = first.trainer.state.total_steps
-    assert chosen == 26
-    Clock(monkeypatch, seconds_a_look=20.0)  # ten times slower now
+    assert chosen == 30
+    Clock(monkeypatch, seconds_a_step=20.0)  # ten times slower now
     second = Process(tmp_path, config, seed=8)
     second.trainer.resume()
     assert second.trainer.state.total_steps == chosen
@@ -208,7 +216,7 @@ def test_a_resumed_run_keeps_the_number_of_steps_that_was_chosen(
 
 def test_a_run_stopped_before_it_chose_measures_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = TrainConfig(**{**vars(CONFIG), "minutes": 1.0})
-    Clock(monkeypatch, seconds_a_look=2.0)
+    Clock(monkeypatch, seconds_a_step=2.0)
     Process(tmp_path, config, stop_at=2).trainer.run()
     second = Process(tmp_path, config)
     second.trainer.resume()
@@ -216,22 +224,32 @@ def test_a_run_stopped_before_it_chose_measures_again(tmp_path: Path, monkeypatc
     assert second.trainer.state.total_steps == second.trainer.state.step > 6
 
 
-def test_minutes_count_the_pauses_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch, seconds_a_look=0.5)  # a step takes 0.5 s by its own measure, 1 s by the wall
-    config = TrainConfig(**{**vars(CONFIG), "minutes": 1.0, "probe_every": 4})
+@pytest.mark.parametrize(("probe_every", "eval_every"), [(4, 4), (40, 4), (4, 40), (0, 0)])
+def test_minutes_count_the_pauses_too(
+    probe_every: int, eval_every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch, seconds_a_step=1.0)
+    rhythms = {"probe_every": probe_every, "eval_every": eval_every}
+    process = Process(tmp_path, TrainConfig(**{**vars(CONFIG), "minutes": 2.0, **rhythms}))
 
-    def probe(_: object) -> None:
+    def look(_: object) -> None:
         clock.now += 4
 
-    process = Process(tmp_path, config)
-    process.trainer.hooks = loop.Hooks(probe=probe)
+    process.trainer.hooks = loop.Hooks(probe=look, on_held_out=look)
     assert process.trainer.run()
-    # 4 s before, 4 steps of 1 s and a probe of 4 s, 4 s at the end; in between, each step costs 0.5 s and a quarter of 4 s
-    assert process.trainer.state.step == 4 + int((60 - 8 - 4 - 4) / 1.5)
+    assert 110 < clock.now <= 120
+
+
+def test_minutes_count_what_came_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, seconds_a_step=1.0)
+    clock.now = 20.0
+    process = Process(tmp_path, TrainConfig(**{**vars(CONFIG), "minutes": 1.0}), began=0.0)
+    assert process.trainer.run()
+    assert clock.now == 60
 
 
 def test_too_little_time_still_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Clock(monkeypatch, seconds_a_look=100.0)
+    Clock(monkeypatch, seconds_a_step=100.0)
     process = Process(tmp_path, TrainConfig(**{**vars(CONFIG), "minutes": 0.1}))
     assert process.trainer.run()
     assert process.trainer.state.step == 4
@@ -297,7 +315,7 @@ def test_a_checkpoint_of_another_shape_is_refused_by_name(tmp_path: Path) -> Non
 
 
 def test_best_weights_survive_a_stop_and_come_back(tmp_path: Path) -> None:
-    config = TrainConfig(**{**vars(CONFIG), "keep": "best", "learning_rate": 1.0, "eval_every": 1, "save_every": 3})
+    config = TrainConfig(**{**vars(CONFIG), "keep": "best", "learning_rate": 3.0, "eval_every": 1, "save_every": 3})
     whole = Process(tmp_path / "whole", config)
     whole.trainer.run()
     Process(tmp_path / "stopped", config, stop_at=7).trainer.run()
@@ -330,7 +348,7 @@ def test_every_row_is_learned_once_an_epoch(tmp_path: Path) -> None:
     for epoch in range(3):
         assert sorted(seen[10 * epoch : 10 * epoch + 10], key=rows.index) == rows
     assert seen[:10] != seen[10:20]
-    assert {len(some) for some in beside} == {2}  # half of a batch of three, at every step
+    assert [len(some) for some in beside] == [1, 2] * 6  # half of a batch of three, spread evenly
     in_order = [e for some in beside for e in some]
     for turn in range(len(in_order) // 5):
         assert sorted(in_order[5 * turn : 5 * turn + 5], key=others.index) == others
