@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nabot.errors import CapacityError
+from nabot.errors import CapacityError, CheckpointError
 from nabot.text import human_bytes, say
 
 _TEMPORARY = ".nabot-tmp-"
@@ -105,14 +105,19 @@ def write_json(path: Path, value: Any) -> None:
     write_file(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
-def json_lines(path: Path) -> Iterator[Any]:
-    """The values of a JSON Lines file, without a last one that was cut off by a kill.
+def json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects in a JSON Lines file of ours, without a last one that was cut off by a kill.
 
     Only "\\n" ends a line: `str.splitlines` would also cut at U+2028 and its kin, which text from the web contains.
+    Raises CheckpointError naming the first line that is damaged.
     """
     *whole, last = path.read_bytes().split(b"\n")
-    for line in whole:
-        yield json.loads(line)
+    for number, line in enumerate(whole, start=1):
+        try:
+            record = dict(json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(say("error.bad_line", path=path, line=number, reason=error)) from error
+        yield record
     with contextlib.suppress(ValueError):
         yield json.loads(last)
 

@@ -17,8 +17,8 @@ from typing import Any
 import tomli_w
 
 from nabot.artifacts import read_json, write_file
-from nabot.errors import CheckpointError
-from nabot.text import say
+from nabot.errors import CheckpointError, ConfigError
+from nabot.text import nearest, say
 from nabot.textmodel import Sampling
 
 RECORD, ADAPTER, TEMPLATE, RUN, REPORT, MANIFEST = (
@@ -30,6 +30,7 @@ RECORD, ADAPTER, TEMPLATE, RUN, REPORT, MANIFEST = (
     "manifest.json",
 )
 FORMAT = 1
+_TEXTS = ("base", "base_hash", "base_licence", "method", "template", "system")
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class BotRecord:
     format: int = FORMAT
 
     def sampling_with(self, **changes: Any) -> Sampling:
-        """The bot's defaults with some fields changed; None means unchanged."""
+        """The bot's defaults with some fields changed; None means unchanged. Raises ConfigError for a bad value."""
         own = {k: v for k, v in changes.items() if v is not None}
-        return Sampling(**{"stop": self.stop, **self.sampling, **own})
+        return Sampling(**_with_tuples({"stop": self.stop, **self.sampling, **own}))
 
 
 def is_finished(folder: Path) -> bool:
@@ -81,14 +82,37 @@ def read_record(folder: Path) -> BotRecord:
         raise CheckpointError(say("bot.unreadable", path=path, reason=error)) from error
     if raw.get("format") != FORMAT:
         raise CheckpointError(say("bot.format", path=path, seen=raw.get("format"), expected=FORMAT))
-    known = {f.name for f in fields(BotRecord)}
-    values: dict[str, Any] = {k: tuple(v) if k == "stop" else v for k, v in raw.items() if k in known}
+    return _checked(path, raw)
+
+
+def _checked(path: Path, raw: Mapping[str, Any]) -> BotRecord:
+    """The record that a file's keys make; a person may have edited them. Raises CheckpointError naming the key."""
+    for key in _TEXTS:
+        if not isinstance(seen := raw.get(key, getattr(BotRecord, key, None)), str):
+            raise CheckpointError(say("bot.not_text", path=path, key=key, seen=_shown(seen)))
+    own = raw.get("sampling", {})
+    if not isinstance(own, dict):
+        raise CheckpointError(say("bot.sampling_not_table", path=path, seen=_shown(own)))
+    names = [f.name for f in fields(Sampling)]
+    for key in (key for key in own if key not in names):
+        near = ", ".join(nearest(key, names)) or "-"
+        raise CheckpointError(say("bot.unknown_sampling", path=path, key=key, nearest=near, known=", ".join(names)))
+    record = BotRecord(**_with_tuples({f.name: raw[f.name] for f in fields(BotRecord) if f.name in raw}))
     try:
-        record = BotRecord(**values)
-        record.sampling_with()  # knows what may be asked for
-    except TypeError as error:
-        raise CheckpointError(say("bot.unreadable", path=path, reason=error)) from error
+        record.sampling_with()
+        record.sampling_with(stop=record.stop)  # which [sampling] may hide behind a stop of its own
+    except ConfigError as error:
+        raise CheckpointError(say("bot.bad_sampling", path=path, reason=error)) from error
     return record
+
+
+def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists, as TOML has them, become tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+def _shown(value: Any) -> str:
+    return say("bot.nothing") if value is None else repr(value)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """Public fakes, for the tests of nabot and of what is built on it. In: answers, out: a `TextModel` that gives them."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from nabot.conversation import Conversation
-from nabot.textmodel import Completion, Sampling
+from nabot.textmodel import Completion, Finish, Sampling
 
 
 class Echo:
@@ -23,10 +23,12 @@ class Echo:
             self.asked.append(prompt)
             yield self._completion(prompt, sampling)
 
-    def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
-        """One answer, word by word."""
+    def stream(self, conversation: Conversation, sampling: Sampling) -> Generator[str, None, Finish]:
+        """One answer, word by word; returns how it ended."""
         self.asked.append(conversation)
-        yield from _words(self._completion(conversation, sampling).text)
+        completion = self._completion(conversation, sampling)
+        yield from _words(completion.text)
+        return completion.finish
 
     def loglikelihood(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Every word costs one nat."""

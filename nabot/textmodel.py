@@ -3,11 +3,16 @@
 `TextModel` is a protocol, so that whatever answers inherits nothing.
 """
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from nabot.conversation import Conversation
+from nabot.errors import ConfigError
+from nabot.text import say
+
+Finish = Literal["stop", "length", "abort"]
 
 
 @dataclass(frozen=True)
@@ -16,6 +21,7 @@ class Sampling:
 
     Filters apply in the order of the fields: repetition penalty (Keskar et al. 2019, §4.1), temperature, top-k,
     top-p (Holtzman et al. 2020), min-p (Nguyen et al. 2024). 0 switches top_k and min_p off, 1 the others.
+    Raises ConfigError for a value that a field cannot have.
     """
 
     max_new_tokens: int = 512
@@ -28,9 +34,33 @@ class Sampling:
     stop: tuple[str, ...] = ()  # strings that end the answer; not part of it
 
     def __post_init__(self) -> None:
-        for name in ("max_new_tokens", "repetition_penalty", "temperature", "top_k", "top_p", "min_p"):
-            if not isinstance(value := getattr(self, name), int | float):  # a file may say anything
-                raise TypeError(f"{name} = {value!r}, expected a number")
+        for name, allowed in _ALLOWED.items():
+            if not allowed(value := getattr(self, name)):  # a file may say anything
+                expected = say(f"sampling.field.{name}")
+                raise ConfigError(say("sampling.bad_value", name=name, seen=value, expected=expected))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    """Finite, and no larger than a float can be."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+# the one list of ranges: for bot.toml, for /set, and for Python
+_ALLOWED: dict[str, Callable[[Any], bool]] = {
+    "max_new_tokens": lambda x: _is_whole(x) and x >= 1,
+    "repetition_penalty": lambda x: _is_number(x) and x > 0,
+    "temperature": lambda x: _is_number(x) and x >= 0,
+    "top_k": lambda x: _is_whole(x) and x >= 0,
+    "top_p": lambda x: _is_number(x) and 0 < x <= 1,
+    "min_p": lambda x: _is_number(x) and 0 <= x <= 1,
+    # what torch.Generator.manual_seed takes without turning it into another one
+    "seed": lambda x: x is None or (_is_whole(x) and 0 <= x < 2**63),
+    "stop": lambda x: isinstance(x, tuple) and all(isinstance(text, str) and text for text in x),
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +70,7 @@ class Completion:
     text: str
     num_tokens: int
     num_prompt_tokens: int
-    finish: Literal["stop", "length", "abort"]
+    finish: Finish
     ids: tuple[int, ...] = ()  # the answer's tokens, end token included; empty where the model does not tell
 
 

@@ -35,5 +35,13 @@ def test_the_stream_of_echo_adds_up_to_its_answer(text):
     assert "".join(model.stream(prompt, Sampling(max_new_tokens=10**6))) == completion.text == text
 
 
+def test_the_stream_of_echo_returns_how_it_ended():
+    def ending(limit):
+        finish = yield from Echo().stream(Conversation.ask("one two"), Sampling(max_new_tokens=limit))
+        yield finish
+
+    assert [list(ending(limit)) for limit in (2, 1)] == [["one", " two", "stop"], ["one", "length"]]
+
+
 def test_echo_finds_every_word_equally_likely():
     assert Echo().loglikelihood([("a", " b c"), ("a", "")]) == [-2.0, 0.0]

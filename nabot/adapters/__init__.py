@@ -4,7 +4,7 @@
 inverse; `fuse` adds what was learned into the weights.
 """
 
-from nabot.adapters.lora import LoraConfig, attach, detach, fuse, lora_groups
+from nabot.adapters.lora import LoraConfig, attach, detach, fuse, lora_groups, set_dropout, shape_of
 from nabot.adapters.peft_files import adapter_tensors, has_learned, load_adapter, save_adapter, set_adapter_tensors
 
 __all__ = [
@@ -18,4 +18,6 @@ __all__ = [
     "lora_groups",
     "save_adapter",
     "set_adapter_tensors",
+    "set_dropout",
+    "shape_of",
 ]

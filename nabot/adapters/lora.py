@@ -7,7 +7,7 @@ W x + (alpha / rank) · B A dropout(x), W frozen (Hu et al. 2021, arXiv 2106.096
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -174,9 +174,7 @@ def attach(module: nn.Module, config: LoraConfig) -> None:
     """
     if any(lora_groups(module)):
         raise ConfigError(say("adapters.attached_already"))
-    groups = list(linear_groups(module))
-    chosen = _targets([f"{g.path}.{m}" for _, _, g in groups for m in g.members if g.path], config.targets)
-    attach_to(module, config, chosen)
+    attach_to(module, config, set(shape_of(module, config)))
 
 
 def attach_to(module: nn.Module, config: LoraConfig, chosen: set[str]) -> None:
@@ -185,6 +183,18 @@ def attach_to(module: nn.Module, config: LoraConfig, chosen: set[str]) -> None:
         adapted = [m for m in group.members if f"{group.path}.{m}" in chosen]
         if adapted:
             setattr(owner, attribute, LoraGroup(group, config, adapted).train(module.training))
+
+
+def shape_of(module: nn.Module, config: LoraConfig) -> dict[str, tuple[int, float]]:
+    """What `attach` would adapt: full module name → rank and scale. Raises ConfigError if a target names nothing."""
+    known = [f"{g.path}.{m}" for _, _, g in linear_groups(module) for m in g.members if g.path]
+    return {name: (config.rank_of(name), config.scale_of(name)) for name in _targets(known, config.targets)}
+
+
+def set_dropout(module: nn.Module, dropout: float) -> None:
+    """Another share of inputs left out while learning; the attached adapter stays as it is."""
+    for group in lora_groups(module):
+        group.config = replace(group.config, dropout=dropout)
 
 
 def detach(module: nn.Module) -> None:

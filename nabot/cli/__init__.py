@@ -23,6 +23,8 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
 
     try:
         result = app(arguments, standalone_mode=False)
+        if result == 130:  # what the parser makes of Ctrl-C; no verb ends with it
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except NabotError as error:
         message, status = say("error.prefix", message=error), error.exit_status
@@ -56,10 +58,12 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
 
 def _usage(error: Exception) -> tuple[int, str]:
     """(status, message) of the parser's own errors and exits; (70, "") for anything else."""
+    from nabot.text import say
+
     if type(error).__name__ == "Exit":
         return int(getattr(error, "exit_code", 0)), ""
     if type(error).__name__ == "Abort":
-        return 130, ""
+        return 130, say("error.interrupted")
     explain = getattr(error, "format_message", None)
     if explain is None:
         return 70, ""

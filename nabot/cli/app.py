@@ -1,5 +1,6 @@
 """The verbs, their flags and their help. In: arguments, out: a call of a recipe. Rooms are imported when a verb runs."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -94,6 +95,7 @@ def data_show(
 
 @app.command(help=say("help.tune"))
 def tune(
+    context: typer.Context,
     data: Annotated[
         list[Path] | None, typer.Argument(metavar="DATA", help=say("help.data_files"), show_default=False)
     ] = None,
@@ -133,8 +135,7 @@ def tune(
         "keep": keep,
     }
     if resume is not None:
-        resume_bot(resume, given=[*(data or []), *(v for v in shortcuts.values() if v is not None), *(set_ or []),
-            *filter(None, (base, out, config, preset, start, template, system, *(probe or [])))], as_json=json)  # fmt: skip
+        resume_bot(resume, given=_given(context, but=("resume", "json")), as_json=json)
         return
     flags = TuneFlags(
         data=data or [],
@@ -153,6 +154,18 @@ def tune(
         force=force,
     )
     tune_bot(flags, as_json=json)
+
+
+def _given(context: typer.Context, *, but: Collection[str]) -> list[str]:
+    """What was typed: flags by name, arguments by value."""
+    typed: list[str] = []
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is None or source.name != "COMMANDLINE" or parameter.name in but:
+            continue
+        values = context.params[parameter.name or ""]
+        typed += map(str, values) if parameter.param_type_name == "argument" else [parameter.opts[0]]
+    return typed
 
 
 @app.command(help=say("help.exam"))

@@ -6,7 +6,7 @@ Ctrl-C stops an answer and not the program. From a pipe, questions are read line
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -18,14 +18,14 @@ from nabot.cli.chat_typing import Read, Typed, history, read_line, read_typed
 from nabot.conversation import Conversation
 from nabot.errors import NabotError
 from nabot.text import say
-from nabot.textmodel import Sampling
+from nabot.textmodel import Finish, Sampling
 
 
 class ChatModel(Protocol):
     """What answers. The conversation carries the system prompt: the model adds none of its own."""
 
-    def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
-        """The answer, piece by piece; closing the iterator ends it."""
+    def stream(self, conversation: Conversation, sampling: Sampling) -> Generator[str, None, Finish]:
+        """The answer, piece by piece; returns how it ended, and closing it ends it."""
         ...
 
     def fitted(self, conversation: Conversation, max_new_tokens: int) -> tuple[Conversation, int]:
@@ -113,34 +113,43 @@ def _answer(model: ChatModel, memory: Memory, question: str, screen: Screen) -> 
         asked, dropped = model.fitted(memory.asking(question), memory.sampling.max_new_tokens)
         if dropped:
             screen.note(say("chat.forgotten_one" if dropped == 1 else "chat.forgotten", count=dropped))
-        answer, whole = _streamed(model.stream(asked, memory.sampling), screen, stop_key)
+        answer, finish = _streamed(model.stream(asked, memory.sampling), screen, stop_key)
     if answer.strip():
-        memory.remember(asked, answer, whole=whole)
-    if not whole:
-        screen.note(say("chat.stopped") if answer.strip() else say("chat.stopped_early"))
-    elif not answer.strip():
-        screen.note(say("chat.no_answer"))
+        memory.remember(asked, answer, whole=finish == "stop")
+    if text_id := _REMARKS[finish, bool(answer.strip())]:
+        screen.note(say(text_id))
 
 
-def _streamed(pieces: Iterator[str], screen: Screen, stop_key: "_StopKey") -> tuple[str, bool]:
-    """The answer, and whether it came to its own end; it ends early where Ctrl-C was pressed."""
+# how an answer ended, and whether there is anything in it → what is said of it
+_REMARKS: dict[tuple[Finish, bool], str] = {
+    ("stop", True): "",
+    ("stop", False): "chat.no_answer",
+    ("length", True): "chat.cut_off",
+    ("length", False): "chat.no_answer",
+    ("abort", True): "chat.stopped",
+    ("abort", False): "chat.stopped_early",
+}
+
+
+def _streamed(pieces: Generator[str, None, Finish], screen: Screen, stop_key: "_StopKey") -> tuple[str, Finish]:
+    """The answer, and how it ended: "abort" where Ctrl-C was pressed."""
     answer = ""
     try:
-        for piece in pieces:
+        while True:
+            piece = next(pieces)
             if stop_key.pressed:
-                return answer, False
+                return answer, "abort"
             answer += piece
             screen.piece(piece)
+    except StopIteration as end:
+        return answer, end.value
     except KeyboardInterrupt:  # pressed twice, while no piece came
         if not screen.interactive:
             raise
-        return answer, False
+        return answer, "abort"
     finally:
-        close = getattr(pieces, "close", None)
-        if close:
-            close()
+        pieces.close()
         screen.end_of_answer()
-    return answer, True
 
 
 class _StopKey:

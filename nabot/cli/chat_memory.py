@@ -22,7 +22,8 @@ class Memory:
     def remember(self, asked: Conversation, answer: str, *, whole: bool) -> None:
         """Adds the last question of `asked` (what the model really saw) and its answer.
 
-        An answer that was stopped halfway is kept, but is nothing to learn from (`train=False`).
+        An answer that was stopped halfway or cut off is kept, but is nothing to learn from (`train=False`): it would
+        teach to end there.
         """
         seen = [message for message in asked.messages if message.role != "system"]
         self.turns += [seen[-1], Message("assistant", answer, train=whole)]

@@ -1,7 +1,6 @@
 """`/set NAME VALUE`. In: a `Sampling` and what was typed, out: the changed `Sampling`, or the settings as text."""
 
 import json
-import math
 import re
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -21,8 +20,8 @@ def changed(sampling: Sampling, name: str, value: str) -> Sampling:
     field = setting_name(name)
     try:
         return replace(sampling, **{field: _PARSERS[field](value)})
-    except ValueError:
-        expected = say(f"chat.setting.{field}")
+    except (ValueError, ConfigError):
+        expected = say(f"sampling.field.{field}")
         raise ConfigError(say("chat.bad_value", name=field, seen=value, expected=expected)) from None
 
 
@@ -38,7 +37,7 @@ def setting_name(typed: str) -> str:
 
 def shown(sampling: Sampling, names: tuple[str, ...] = NAMES) -> str:
     """One line a setting: its name, its value as it would be typed, and what it means."""
-    rows = [(name, _typed(getattr(sampling, name)), say(f"chat.setting.{name}")) for name in names]
+    rows = [(name, _typed(getattr(sampling, name)), say(f"sampling.field.{name}")) for name in names]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     return "\n".join(f"  {name:<{widths[0]}}  {value:<{widths[1]}}  {meaning}" for name, value, meaning in rows)
 
@@ -49,33 +48,8 @@ def _typed(value: Any) -> str:
     return NONE if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _whole_number(least: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        number = int(text)
-        if number < least:
-            raise ValueError
-        return number
-
-    return parse
-
-
-def _number(allowed: Callable[[float], bool]) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        number = float(text)
-        if not (math.isfinite(number) and allowed(number)):
-            raise ValueError
-        return number
-
-    return parse
-
-
 def _seed(text: str) -> int | None:
-    if text.lower() == NONE:
-        return None
-    seed = int(text)
-    if not 0 <= seed < 2**63:  # what torch.Generator.manual_seed takes without turning it into another one
-        raise ValueError
-    return seed
+    return None if text.lower() == NONE else int(text)
 
 
 def _stop(text: str) -> tuple[str, ...]:
@@ -83,18 +57,18 @@ def _stop(text: str) -> tuple[str, ...]:
     if text.lower() == NONE:
         return ()
     words = [json.loads(word) if word.startswith('"') else word for word in _WORD.findall(text)]
-    if not words or "" in words:
+    if not words:  # no stop strings are written "none"
         raise ValueError
     return tuple(words)
 
 
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "max_new_tokens": _whole_number(1),
-    "repetition_penalty": _number(lambda x: x > 0),
-    "temperature": _number(lambda x: x >= 0),
-    "top_k": _whole_number(0),
-    "top_p": _number(lambda x: 0 < x <= 1),
-    "min_p": _number(lambda x: 0 <= x <= 1),
+_PARSERS: dict[str, Callable[[str], Any]] = {  # what a value may be, `Sampling` knows
+    "max_new_tokens": int,
+    "repetition_penalty": float,
+    "temperature": float,
+    "top_k": int,
+    "top_p": float,
+    "min_p": float,
     "seed": _seed,
     "stop": _stop,
 }

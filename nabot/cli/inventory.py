@@ -8,13 +8,19 @@ from nabot.artifacts import read_json
 from nabot.bot import RECORD, REPORT, is_finished, is_unfinished, read_manifest, read_record
 from nabot.cli.output import console, pulling, put_json, tell
 from nabot.data import write_starter
-from nabot.errors import ConfigError
+from nabot.errors import CheckpointError, ConfigError
 from nabot.sources import installed, models_folder, registry, remove, resolve
 from nabot.text import human_bytes, say
+
+_RUN_BYTES = 1_200_000_000  # process and activations: the peak of a run on smollm2, measured, less its weights
+_REPORT = f"{REPORT}/report.json"
 
 
 def show_models(*, as_json: bool) -> None:
     """Short names and pulled models, with language, size, licence, and whether they are here."""
+    import psutil
+
+    free_bytes = psutil.virtual_memory().available
     pulled = {model.name: model for model in installed()}
     rows: list[dict[str, Any]] = [
         {
@@ -24,7 +30,7 @@ def show_models(*, as_json: bool) -> None:
             "bytes": short.num_bytes,
             "licence": short.licence,
             "here": short.name in pulled,
-            "fits": fits(short.parameters),
+            "fits": fits(short.parameters, free_bytes),
         }
         for short in registry()
     ]
@@ -37,7 +43,7 @@ def show_models(*, as_json: bool) -> None:
             "bytes": model.num_bytes,
             "licence": model.licence,
             "here": True,
-            "fits": True,
+            "fits": None,  # its size is not known without opening it
         }
         for name, model in pulled.items()
         if name not in known
@@ -54,7 +60,7 @@ def show_models(*, as_json: bool) -> None:
                 human_bytes(row["bytes"]),
                 row["licence"],
                 _yes(row["here"]),
-                _yes(row["fits"]),
+                "–" if row["fits"] is None else _yes(row["fits"]),
             ]
             for row in rows
         ],
@@ -62,11 +68,9 @@ def show_models(*, as_json: bool) -> None:
     tell(say("models.where", folder=models_folder()))
 
 
-def fits(num_parameters: int) -> bool:
-    """Whether a model of that size can be tuned in this machine's free memory: float32 weights and as much again."""
-    import psutil
-
-    return bool(psutil.virtual_memory().total > 2 * 4 * num_parameters)
+def fits(num_parameters: int, free_bytes: int) -> bool:
+    """Whether a model of that size can be tuned in that much memory: its weights in float32, and what a run needs."""
+    return 4 * num_parameters + _RUN_BYTES <= free_bytes
 
 
 def pull_model(source: str, *, as_json: bool) -> None:
@@ -101,10 +105,7 @@ def list_bots(folder: Path, *, as_json: bool) -> None:
     if bots:
         _table(
             ["list.bot", "list.base", "list.accuracy", "models.size"],
-            [
-                [b["bot"], b["base"] or say("list.unfinished"), _percent(b["accuracy"]), human_bytes(b["bytes"])]
-                for b in bots
-            ],
+            [[b["bot"], _base_cell(b), _accuracy_cell(b), human_bytes(b["bytes"])] for b in bots],
         )
     else:
         tell(say("list.no_bots", folder=folder))
@@ -136,7 +137,7 @@ def show_bot(folder: Path, *, as_json: bool) -> None:
             rows=manifest["rows"]["learned"],
             steps=figures["steps"],
             loss=figures["loss"]["last"],
-            accuracy=_percent(row["accuracy"]),
+            accuracy=_accuracy_cell(row),
             size=human_bytes(row["bytes"]),
         )
     )
@@ -170,16 +171,41 @@ def _confirmed(question: str) -> bool:
 
 
 def _bot_row(folder: Path) -> dict[str, Any]:
-    finished = is_finished(folder)
-    report = folder / REPORT / "report.json"
-    accuracy = read_json(report)["results"].get("tuned", {}).get("accuracy") if report.is_file() else None
+    """What is known of a bot; `damaged` names its files that cannot be read, so that one does not hide the others."""
+    damaged = []
+    base, accuracy = "", None
+    try:
+        base = read_record(folder).base if is_finished(folder) else ""
+    except CheckpointError:
+        damaged.append(RECORD)
+    try:
+        accuracy = _accuracy(folder / _REPORT)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):  # not JSON, or not a report
+        damaged.append(_REPORT)
     return {
         "bot": str(folder),
-        "finished": finished,
-        "base": read_record(folder).base if finished else "",
+        "finished": is_finished(folder),
+        "base": base,
         "accuracy": accuracy,
         "bytes": _size(folder),
+        "damaged": damaged,
     }
+
+
+def _accuracy(report: Path) -> float | None:
+    """The bot's share of right answers; None before an exam, and where the exam asked nothing."""
+    seen = read_json(report)["results"].get("tuned", {}).get("accuracy") if report.is_file() else None
+    return None if seen is None else float(seen)
+
+
+def _base_cell(row: dict[str, Any]) -> str:
+    if RECORD in row["damaged"]:
+        return say("list.damaged")
+    return row["base"] if row["finished"] else say("list.unfinished")
+
+
+def _accuracy_cell(row: dict[str, Any]) -> str:
+    return say("list.damaged") if _REPORT in row["damaged"] else _percent(row["accuracy"])
 
 
 def _size(folder: Path) -> int:

@@ -1,6 +1,6 @@
 """`nabot chat`: opens a bot or a source and hands it to the chat. In: flags, out: a conversation."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 from nabot.cli.chat import chat
@@ -12,7 +12,7 @@ from nabot.recipes.opening import Opened, open_any
 from nabot.recipes.settings import parse_pairs
 from nabot.rendering import Renderer
 from nabot.sources import models_folder
-from nabot.textmodel import Sampling
+from nabot.textmodel import Finish, Sampling
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class _EngineChat:
     opened: Opened
     engine: Engine
 
-    def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
+    def stream(self, conversation: Conversation, sampling: Sampling) -> Generator[str, None, Finish]:
         return self.engine.stream(conversation, sampling)
 
     def fitted(self, conversation: Conversation, max_new_tokens: int) -> tuple[Conversation, int]:

@@ -70,10 +70,10 @@ def tune_bot(flags: TuneFlags, *, as_json: bool) -> None:
     _watched(run, as_json=as_json)
 
 
-def resume_bot(bot: Path, *, given: Sequence[object], as_json: bool) -> None:
-    """Goes on with an unfinished run; its rows and settings are in its folder already."""
+def resume_bot(bot: Path, *, given: Sequence[str], as_json: bool) -> None:
+    """Goes on with an unfinished run; its rows and settings are in its folder already, so none may be `given`."""
     if given:
-        raise ConfigError(say("tune.resume_with_data", data=given[0], bot=bot))
+        raise ConfigError(say("tune.resume_with_more", given=", ".join(given), bot=bot))
     from nabot.recipes.tune import resume
 
     _watched(lambda watcher: resume(bot, watcher), as_json=as_json)

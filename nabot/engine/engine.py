@@ -5,7 +5,7 @@ simple on purpose; the surface (`add`, `step`, `abort`, `generate`, `stream`) is
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,7 +19,7 @@ from nabot.models.batch import TokenBatch
 from nabot.models.decoder import Decoder
 from nabot.rendering import Renderer
 from nabot.text import say
-from nabot.textmodel import Completion, Sampling
+from nabot.textmodel import Completion, Finish, Sampling
 
 _WORTH_SHARING = 32  # tokens: from here on a prompt waits for another one with the same beginning
 _PREFILL_TOKENS = 2048  # new tokens of one pass over prompts
@@ -93,12 +93,18 @@ class Engine:
         finally:
             self._leave(numbers)
 
-    def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
-        """One answer, piece by piece, never half a character. Closing the iterator ends the answer."""
+    def stream(self, conversation: Conversation, sampling: Sampling) -> Generator[str, None, Finish]:
+        """One answer, piece by piece, never half a character; returns how it ended. Closing it ends the answer."""
         number = self.add(conversation, sampling)
         self._inboxes[number] = deque()
         try:
-            yield from (event.text for event in self._events_of(number) if event.text)
+            finish: Finish = "abort"
+            for event in self._events_of(number):
+                if event.text:
+                    yield event.text
+                if event.completion:
+                    finish = event.completion.finish
+            return finish
         finally:
             self._leave([number])
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from nabot.adapters import load_adapter
-from nabot.bot import ADAPTER, REPORT, RUN, BotRecord, is_finished, is_unfinished, read_manifest
+from nabot.bot import ADAPTER, REPORT, RUN, BotRecord, read_manifest
 from nabot.data import ExamQuestion, read_exam, read_text
 from nabot.evals.exam import Contestant, Marked, Sheet, result, sit
 from nabot.evals.report import Report, write_report
-from nabot.recipes.opening import Opened, open_base_of, open_source
+from nabot.recipes.opening import Opened, names_bot, open_base_of, open_source
 from nabot.sources import Progress
 from nabot.textmodel import Sampling
 from nabot.train.journal import read_journal
@@ -38,8 +38,7 @@ def examine(
     questions = read_exam(exam)
     facts_text = read_text(facts) if facts else ""
     folder = Path(name)
-    is_bot = is_finished(folder) or is_unfinished(folder)
-    opened, record = _open(name, is_bot=is_bot, base=base, pulling=watcher.pulling)
+    opened, record = _open(name, base=base, pulling=watcher.pulling)
     sampling = _sampling(record)
     sheets: dict[Contestant, Sheet] = {"base": _sit("base", opened, questions, sampling, watcher)}
     if facts_text:
@@ -53,8 +52,8 @@ def examine(
     return figures, sheets
 
 
-def _open(name: str, *, is_bot: bool, base: str, pulling: Progress | None) -> tuple[Opened, BotRecord | None]:
-    if is_bot:
+def _open(name: str, *, base: str, pulling: Progress | None) -> tuple[Opened, BotRecord | None]:
+    if names_bot(name, base):
         return open_base_of(Path(name), base=base, progress=pulling)
     return open_source(name, progress=pulling), None
 

@@ -3,6 +3,7 @@
 bot.toml is written after the saved adapter was read again and gave the same logits, so a folder that has one is whole.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,26 @@ from nabot.adapters import detach, has_learned, load_adapter, save_adapter
 from nabot.artifacts import write_file
 from nabot.bot import ADAPTER, TEMPLATE, BotRecord
 from nabot.conversation import Conversation
-from nabot.errors import CheckpointError
+from nabot.errors import CheckpointError, ConfigError
 from nabot.memory import peak_memory_bytes
 from nabot.recipes.opening import Opened
 from nabot.sources import base_hash
 from nabot.text import say
 from nabot.train.checkpoints import RunState
+from nabot.train.step import trainable
 
 _SAME_LOGITS = 1e-4  # the re-read adapter holds the very bits; only the order of threads may differ
 
 
-def save_bot(out: Path, opened: Opened) -> BotRecord:
-    """Saves the adapter and the template, reads the adapter again and compares logits. Raises CheckpointError."""
+def save_bot(out: Path, opened: Opened, state: RunState, peak_rate: float) -> BotRecord:
+    """Saves the adapter and the template, reads the adapter again and compares logits.
+
+    Raises ConfigError if the last step of a rate too high has left weights that are not finite, CheckpointError if the
+    adapter has learned nothing or comes back as another.
+    """
     decoder = opened.decoder
+    if not all(bool(p.isfinite().all()) for p in trainable(decoder).values()):
+        raise ConfigError(say("train.not_finite", step=state.step, loss=math.nan, rate=peak_rate))  # what comes of them
     if not has_learned(decoder):
         raise CheckpointError(say("tune.learned_nothing", out=out))
     probe = torch.tensor([opened.renderer.prompt(Conversation.ask("?"))], device=decoder.embedding.device)

@@ -22,7 +22,7 @@ def write_manifest(
         "base": {"source": record.base, "hash": record.base_hash},
         "inputs": plan.inputs,
         "rows": {"read": rows, "learned": learned, "held_out": held_out},
-        "settings": plan.settings,
+        "settings": _decisive(plan.settings),
         "template": record.template,
         "system": record.system,
         "figures": figures,
@@ -31,6 +31,11 @@ def write_manifest(
     }
     write_json(out / MANIFEST, manifest)
     write_file(out / "README.md", _card(out, record, figures))
+
+
+def _decisive(settings: dict[str, Any]) -> dict[str, Any]:
+    """Where minutes decide how long a run learns, its epochs say nothing."""
+    return {**settings, "epochs": None} if settings["minutes"] else settings
 
 
 def licence_ledger(record: BotRecord) -> dict[str, Any]:

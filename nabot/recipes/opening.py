@@ -12,7 +12,7 @@ from nabot.adapters import load_adapter
 from nabot.bot import ADAPTER, BotRecord, is_finished, is_unfinished, read_record, read_template
 from nabot.conversation import Conversation
 from nabot.engine import Engine
-from nabot.errors import CheckpointError
+from nabot.errors import CheckpointError, ConfigError
 from nabot.models.decoder import Decoder
 from nabot.models.loading import load_decoder
 from nabot.models.precision import choose_device, choose_dtype
@@ -115,11 +115,20 @@ def open_base_of(
 
 
 def open_any(name: str, *, base: str = "", progress: Progress | None = None) -> Opened:
-    """A bot's folder, or else a source."""
+    """A bot's folder, or else a source. Raises ConfigError for a `base` where there is no bot."""
+    if names_bot(name, base):
+        return open_bot(Path(name), base=base, progress=progress)
+    return open_source(name, progress=progress)
+
+
+def names_bot(name: str, base: str) -> bool:
+    """Whether `name` is a bot's folder. Raises ConfigError if it is none and there is a `base`, which only a bot has."""
     folder = Path(name)
     if is_finished(folder) or is_unfinished(folder):
-        return open_bot(folder, base=base, progress=progress)
-    return open_source(name, progress=progress)
+        return True
+    if base:
+        raise ConfigError(say("opening.base_of_no_bot", name=name, base=base))
+    return False
 
 
 def default_template(tokenizer: Tokenizer) -> str:

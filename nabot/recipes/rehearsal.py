@@ -6,6 +6,7 @@ the others was.   Sources: Robins 1995, "Catastrophic forgetting, rehearsal and 
 7(2); Li & Hoiem 2016, "Learning without forgetting", arXiv 1606.09282 §3; Hinton et al. 2015, arXiv 1503.02531 §2.
 """
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ import torch
 
 from nabot.artifacts import json_lines, write_file
 from nabot.conversation import Conversation
+from nabot.errors import DataError
 from nabot.models.decoder import Decoder
 from nabot.recipes.opening import Opened
 from nabot.textmodel import Sampling
@@ -68,12 +70,14 @@ def everyday_questions() -> list[str]:
 
 
 def _answered(opened: Opened, questions: list[str]) -> list[dict[str, Any]]:
-    """Token ids of each question's prompt and of what the base answers."""
-    engine = opened.engine()
-    sampling = Sampling(max_new_tokens=_MAX_NEW_TOKENS)
-    prompts = [Conversation.ask(question) for question in questions]
-    rows: list[dict[str, Any]] = []
-    for question, prompt, completion in zip(questions, prompts, engine.generate(prompts, sampling), strict=True):
-        ids = opened.renderer.prompt(prompt)
-        rows.append({"question": question, "prompt": ids, "answer": completion.ids, "text": completion.text})
-    return rows
+    """Token ids of each question's prompt and of what the base answers, for the questions that the template takes."""
+    prompts: dict[str, tuple[int, ...]] = {}
+    for question in questions:
+        with contextlib.suppress(DataError):  # it may want a system prompt, say; the person's own rows need not suffer
+            prompts[question] = opened.renderer.prompt(Conversation.ask(question))
+    asked = [Conversation.ask(question) for question in prompts]
+    answers = opened.engine().generate(asked, Sampling(max_new_tokens=_MAX_NEW_TOKENS))
+    return [
+        {"question": question, "prompt": ids, "answer": answer.ids, "text": answer.text}
+        for (question, ids), answer in zip(prompts.items(), answers, strict=True)
+    ]

@@ -3,20 +3,24 @@
 In and out: BOT/run.
 """
 
+import contextlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nabot.artifacts import json_lines, read_json, remove_leftovers, write_file, write_json
+from nabot.artifacts import is_whole, json_lines, read_json, remove_leftovers, write_file, write_json
 from nabot.bot import ADAPTER, RECORD, REPORT, RUN, is_finished, is_unfinished
 from nabot.conversation import Conversation
 from nabot.errors import CheckpointError, ConfigError
+from nabot.recipes.settings import Settings
 from nabot.text import say
 
 SETTINGS, REHEARSAL, _ROWS, _GROUND = "settings.json", "rehearsal.jsonl", "conversations.jsonl", "ground.json"
+_NAMES_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,14 @@ class RunPlan:
     @classmethod
     def read(cls, run: Path) -> "RunPlan":
         """Raises CheckpointError if it is damaged."""
-        try:
-            raw = read_json(run / SETTINGS)
-            return cls(**{**raw, "probes": tuple(raw["probes"])})
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise CheckpointError(say("tune.bad_run", path=run / SETTINGS, reason=error)) from error
+        path = run / SETTINGS
+        with _explained(path):
+            raw = read_json(path)
+            plan = cls(**{**raw, "probes": tuple(raw["probes"])})
+            datetime.fromisoformat(plan.began)
+            "".join((plan.base, plan.template, plan.system, plan.start, *plan.probes))  # texts, all of them
+            Settings().with_values(plan.settings)
+            return plan
 
     def check_ground(self, ground: dict[str, Any], out: Path) -> list[str]:
         """Notes what the run stands on the first time: "base" (a hash), and what else its bits depend on.
@@ -53,8 +60,9 @@ class RunPlan:
         if not note.exists():
             write_json(note, ground)
             return []
-        before = read_json(note)
-        expected, seen = before["base"], ground["base"]
+        with _explained(note):
+            before = dict(read_json(note))
+            expected, seen = str(before["base"]), ground["base"]
         if expected != seen:
             raise CheckpointError(say("tune.base_changed", base=self.base, expected=expected[:12], seen=seen[:12]))
         return [f"{key} {before.get(key)} → {value}" for key, value in ground.items() if before.get(key) != value]
@@ -67,20 +75,33 @@ def write_rows(run: Path, conversations: Sequence[Conversation]) -> None:
 
 
 def read_rows(run: Path) -> list[Conversation]:
-    """The rows of `write_rows`."""
-    return [Conversation.of(row["messages"], row.get("tools", ())) for row in json_lines(run / _ROWS)]
+    """The rows of `write_rows`. Raises CheckpointError if they are damaged."""
+    with _explained(run / _ROWS):
+        return [Conversation.of(row["messages"], row.get("tools", ())) for row in json_lines(run / _ROWS)]
 
 
 def refuse_to_overwrite(out: Path, *, force: bool) -> None:
-    """Raises ConfigError if `out` cannot take a new bot."""
+    """Raises ConfigError if `out` cannot take a new bot; a person's own folder never can, not even with `force`."""
     if out.exists() and not out.is_dir():
         raise ConfigError(say("tune.out_is_file", out=out))
+    own = _own_names(out)
+    if own:
+        seen = ", ".join(own[:_NAMES_SHOWN]) + (", …" if len(own) > _NAMES_SHOWN else "")
+        raise ConfigError(say("tune.out_not_empty", out=out, seen=seen))
     if force:
         return
     if is_finished(out):
         raise ConfigError(say("tune.out_is_bot", out=out))
     if is_unfinished(out):
         raise ConfigError(say("tune.out_is_unfinished", out=out))
+
+
+def _own_names(out: Path) -> list[str]:
+    """What a person has in `out`: nothing if a run wrote its rows there, which it does first and never takes away."""
+    if not out.exists() or is_finished(out) or is_unfinished(out) or (out / RUN / _ROWS).is_file():
+        return []
+    there = [*out.iterdir(), *(out / RUN).glob("*")]
+    return sorted(str(p.relative_to(out)) for p in there if is_whole(p) and p != out / RUN)
 
 
 def clear(out: Path) -> None:
@@ -105,3 +126,12 @@ def tidy(out: Path) -> None:
     """Clears away what a killed run left half-written."""
     for folder in (out, out / RUN, out / RUN / "best"):
         remove_leftovers(folder)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """What goes wrong where a file of the run is read becomes a CheckpointError that names the file."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
+        raise CheckpointError(say("tune.bad_run", path=path, reason=error)) from error

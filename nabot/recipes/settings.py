@@ -5,8 +5,10 @@ The keys are the fields of `LoraConfig` and `TrainConfig`; each is known by its 
 """
 
 import collections.abc
+import contextlib
 import json
 import math
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -19,6 +21,7 @@ from nabot.errors import ConfigError
 from nabot.text import nearest, say
 from nabot.train.config import TrainConfig
 
+_THREADS_A_CORE = 4
 Value = str | int | float | bool | dict[str, Any] | None
 
 
@@ -28,6 +31,7 @@ class Settings:
 
     lora: LoraConfig = field(default_factory=LoraConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    given: frozenset[str] = field(default=frozenset(), compare=False)  # keys that were asked for, not left as they are
 
     def with_values(self, values: Mapping[str, Value]) -> "Settings":
         """These settings with some keys changed. Raises ConfigError naming the nearest key, or the values allowed."""
@@ -41,7 +45,7 @@ class Settings:
         train = {k: v for k, v in changes.items() if k in _names(TrainConfig)}
         if "rank" in lora and "alpha" not in lora and self.lora.alpha == 2 * self.lora.rank:
             lora["alpha"] = 2.0 * lora["rank"]
-        settings = Settings(replace(self.lora, **lora), replace(self.train, **train))
+        settings = Settings(replace(self.lora, **lora), replace(self.train, **train), self.given | set(values))
         settings._check()
         return settings
 
@@ -49,11 +53,23 @@ class Settings:
         """Flat and JSON-like; `with_values` of it gives the same settings."""
         return {**asdict(self.lora), **asdict(self.train)}
 
+    def check_threads(self) -> None:
+        """Raises ConfigError if there are far more than this machine can run at once; torch dies of too many."""
+        most = _THREADS_A_CORE * (os.cpu_count() or 1)
+        self._require("threads", lambda v: v <= most, say("settings.threads", most=most))
+
+    def check_ranks(self, width: int) -> None:
+        """Raises ConfigError if a rank is above the model's `width`: B A, at most as wide, has none that is higher."""
+        allowed = say("settings.rank", most=width)
+        self._require("rank", lambda v: v <= width, allowed)
+        self._require("rank_pattern", lambda v: all(rank <= width for rank in v.values()), allowed)
+
     def _check(self) -> None:
         for key, value in self.as_dict().items():
             self._require(key, lambda v: not isinstance(v, float) or math.isfinite(v), "a finite number")
             if isinstance(value, int):
                 self._require(key, lambda v: v >= 0, "≥ 0")
+                self._require(key, lambda v: v < 2**63, "< 2**63")
         for key in ("rank", "alpha", "batch_size", "row_tokens", "max_length", "rehearsal_weight", "adam_epsilon"):
             self._require(key, lambda v: v > 0, "> 0")
         for key in ("epochs", "minutes", "learning_rate"):
@@ -186,9 +202,15 @@ def _plain(value: Any, kind: type) -> Any:
         if str(value).lower() not in words:
             raise ValueError(value)
         return words[str(value).lower()]
-    if kind is int:
-        number = float(value)
-        if number != int(number):
-            raise ValueError(value)
-        return int(number)
-    return kind(value)
+    return _whole(value) if kind is int else kind(value)
+
+
+def _whole(value: Any) -> int:
+    """8, "8", 8.0 and "8e0" are whole. Not all by way of a float, which rounds above 2**53."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return int(value)
+        value = float(value)
+    if value != int(value):
+        raise ValueError(value)
+    return int(value)

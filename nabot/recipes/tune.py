@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from nabot.adapters import LoraConfig, attach, detach, load_adapter
+from nabot.adapters import LoraConfig, attach, detach, load_adapter, set_dropout, shape_of
 from nabot.artifacts import file_sha256, require_space
 from nabot.bot import ADAPTER, RUN, is_finished, is_unfinished, read_record, write_record
 from nabot.conversation import Conversation
@@ -104,19 +104,20 @@ class _Ready:
 def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     """Makes a bot in `request.out` and returns the figures of design's contract.
 
-    Raises before anything is written if the input cannot be used, or if the folder holds a bot or an unfinished run and
-    `force` was not given.
+    Raises before anything is written if the input cannot be used, or if the folder holds a person's own files, or a bot
+    or an unfinished run and `force` was not given.
     """
     began = time.monotonic()
     out = request.out
     refuse_to_overwrite(out, force=request.force)
+    request.settings.check_threads()
     plan = _planned(request)
     require_space(out, 64_000_000)
     start = request.start_from / ADAPTER if request.start_from else None
     ready = _prepared(plan, request.conversations, start, out, watcher)
     if request.start_from:
         _refuse_other_base(request.start_from, plan, ready.opened)
-        _refuse_other_adapter(request.start_from, ready.lora, request.settings.lora)
+        _refuse_other_adapter(request.start_from, ready, request.settings)
     if is_finished(out) or is_unfinished(out):  # only with `force` does it come here
         clear(out)
     remove_run(out)  # also what a kill in the middle of clearing left: a new run must not go on from it
@@ -128,6 +129,8 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     dtype = str(ready.opened.decoder.embedding.dtype).removeprefix("torch.")  # "auto" may choose otherwise next time
     rate = request.settings.train.rate_for(ready.opened.decoder.config.width)
     chosen = {**asdict(ready.lora), "dtype": dtype, "learning_rate": rate}  # a bot that is gone on from brings its own
+    if "dropout" in request.settings.given:
+        chosen["dropout"] = request.settings.lora.dropout
     plan = replace(plan, base=ready.opened.model.source, settings={**plan.settings, **chosen})
     plan.write(out / RUN)  # from now on `resume` can go on
     return _work(out, plan, ready, watcher, began)
@@ -177,10 +180,15 @@ def _refuse_other_base(parent: Path, plan: RunPlan, opened: Opened) -> None:
         )
 
 
-def _refuse_other_adapter(parent: Path, lora: LoraConfig, asked: LoraConfig) -> None:
+def _refuse_other_adapter(parent: Path, ready: _Ready, asked: Settings) -> None:
     """Raises ConfigError if another shape was asked for than the adapter to go on with has."""
-    has, wants, usual = asdict(lora), asdict(asked), asdict(LoraConfig())
-    other = [f"{key}={wants[key]} ({has[key]})" for key in has if wants[key] not in (has[key], usual[key])]
+    has, wants, decoder = asdict(ready.lora), asdict(asked.lora), ready.opened.decoder
+    other = [
+        f"{key}={wants[key]} ({has[key]})"
+        for key in has
+        if key in asked.given
+        and shape_of(decoder, replace(ready.lora, **{key: wants[key]})) != shape_of(decoder, ready.lora)
+    ]
     if other:
         raise ConfigError(say("tune.from_other_adapter", folder=parent, other=", ".join(other)))
 
@@ -233,7 +241,7 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
     samples = Journal(out / RUN / "samples.jsonl")
     hooks = _hooks(opened, plan.probes or _probe_questions(ready.rows), samples, watcher, stopping)
     trainer = Trainer(opened.decoder, ready.learned, ready.held_out, config, out / RUN, hooks, rehearsed, began)
-    resumed = trainer.resume()
+    resumed = trainer.resume(watcher.note)
     samples.cut_back(trainer.state.step if resumed else -1)
     with stopping:
         finished = trainer.run()
@@ -243,7 +251,7 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
         trainer.restore_best()
         trainer.state.held_out_loss = trainer.state.best_loss
     watcher.phase(say("tune.finishing"))
-    record = save_bot(out, opened)
+    record = save_bot(out, opened, trainer.state, trainer.peak_rate)
     figures = figures_of(out, trainer.state, trainer.wall_seconds())
     write_manifest(
         out, record, plan, figures, rows=len(ready.rows), learned=len(ready.learned), held_out=len(ready.held_out)
@@ -267,7 +275,10 @@ def _rehearsed(opened: Opened, config: TrainConfig, rows: int, out: Path, watche
 
 def _attach(opened: Opened, settings: Settings, start: Path | None) -> LoraConfig:
     if start is not None:
-        return load_adapter(opened.decoder, start)
+        own = load_adapter(opened.decoder, start)
+        set_dropout(opened.decoder, settings.lora.dropout)  # the one thing about it that may change
+        return own
+    settings.check_ranks(opened.decoder.config.width)
     attach(opened.decoder, settings.lora)
     return settings.lora
 

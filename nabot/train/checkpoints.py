@@ -4,8 +4,10 @@ A checkpoint is a folder that appears in one step. All of it is keyed by paramet
 the order in which an optimizer holds its parameters.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 import torch
 from safetensors.torch import save_file
@@ -52,24 +54,70 @@ def save_checkpoint(folder: Path, module: nn.Module, optimizer: torch.optim.Opti
         remove_folder(old)
 
 
+def load_newest(
+    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, note: Callable[[str], None]
+) -> RunState | None:
+    """Sets all as the newest checkpoint has it, or, with a note, the one before if that is damaged; None: there is none.
+
+    Raises CheckpointError naming what is damaged first if no checkpoint is whole.
+    """
+    newest_first = checkpoints(folder)[::-1]
+    damage: CheckpointError | None = None
+    for path in newest_first:
+        try:
+            state = load_checkpoint(path, module, optimizer)
+        except CheckpointError as error:
+            damage = damage or error
+            continue
+        if damage:
+            note(say("train.older_checkpoint", path=newest_first[0], step=state.step))
+        return state
+    if damage:
+        raise damage
+    return None
+
+
 def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> RunState:
-    """Sets weights, optimizer and random numbers as they were, and returns the rest."""
+    """Sets weights, optimizer and random numbers as they were, and returns the rest.
+
+    Raises CheckpointError, and leaves all as it is, if a file is damaged.
+    """
     learned = trainable(module)
-    set_tensors(learned, read_tensors(path / "weights.safetensors"), path)
-    saved = read_tensors(path / "optimizer.safetensors")
+    state = _read_state(path / "state.json")
+    weights, saved, random = (_read_tensors(path / f"{name}.safetensors") for name in ("weights", "optimizer", "rng"))
+    set_tensors(learned, weights, path)
     for name, parameter in learned.items():
-        state = {key.rsplit("/", 1)[1]: t for key, t in saved.items() if key.rsplit("/", 1)[0] == name}
-        if state:
+        moments = {key.rsplit("/", 1)[1]: t for key, t in saved.items() if key.rsplit("/", 1)[0] == name}
+        if moments:
             keeps_steps_on_cpu = not optimizer.defaults.get("fused")
             optimizer.state[parameter] = {
-                key: t if key == "step" and keeps_steps_on_cpu else t.to(parameter.device) for key, t in state.items()
+                key: t if key == "step" and keeps_steps_on_cpu else t.to(parameter.device) for key, t in moments.items()
             }
-    for device, numbers in read_tensors(path / "rng.safetensors").items():
+    for device, numbers in random.items():
         if device == "cpu":
             torch.set_rng_state(numbers)
         elif torch.cuda.is_available():
             torch.cuda.set_rng_state(numbers, device)
-    return RunState(**read_json(path / "state.json"))
+    return state
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return read_tensors(path)
+    except CheckpointError as error:
+        raise CheckpointError(say("train.damaged_checkpoint", path=path, reason=error.__cause__)) from error
+
+
+def _read_state(path: Path) -> RunState:
+    kinds = get_type_hints(RunState)
+    try:
+        state = RunState(**{**dict.fromkeys(kinds), **read_json(path)})
+        for key, kind in kinds.items():
+            if not isinstance(getattr(state, key), kind):
+                raise TypeError(say("train.bad_state", key=key, value=getattr(state, key)))
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(say("train.damaged_checkpoint", path=path, reason=error)) from error
+    return state
 
 
 def _random_states() -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from nabot.errors import ConfigError
 from nabot.models.decoder import Decoder
 from nabot.text import say
 from nabot.train.batches import Example, microbatches
-from nabot.train.checkpoints import RunState, checkpoints, load_checkpoint, remove_folder, save_checkpoint, set_tensors
+from nabot.train.checkpoints import RunState, load_newest, remove_folder, save_checkpoint, set_tensors
 from nabot.train.config import TrainConfig
 from nabot.train.journal import Journal
 from nabot.train.schedule import factor
@@ -80,14 +80,16 @@ class Trainer:
         self._step_seconds: list[float] = []
         self._look_seconds = self._probe_seconds = 0.0  # what one held-out loss, one round of probes take
 
-    def resume(self) -> bool:
+    def resume(self, note: Callable[[str], None] = _nothing) -> bool:
         """Goes back to the newest whole checkpoint; False if there is none and the run begins again."""
-        found = checkpoints(self.folder / "checkpoints")
-        if found:
-            self.state = load_checkpoint(found[-1], self.decoder, self.optimizer)
-            self.earlier_seconds = self.state.wall_seconds
-        self.metrics.cut_back(self.state.step if found else -1)
-        return bool(found)
+        found = load_newest(self.folder / "checkpoints", self.decoder, self.optimizer, note)
+        if found is not None:
+            self.state, self.earlier_seconds = found, found.wall_seconds
+        best = self._best_folder()
+        if self.config.keep == "best" and best is not None and not best.exists():  # a newer one had replaced it
+            self.state.best_loss = self.state.best_step = None
+        self.metrics.cut_back(self.state.step if found is not None else -1)
+        return found is not None
 
     def run(self) -> bool:
         """Learns until the end, or until asked to stop: True if it came to the end. Either way all is saved."""

@@ -21,6 +21,7 @@ from tiny_model import conversations, questions, write_rows, write_tiny_model
 from nabot.cli import run
 from nabot.train import checkpoints as checkpoints_module
 
+Build = Callable[["World"], list[str]]
 QUESTION, ANSWER = {"role": "user", "content": "Tea?"}, {"role": "assistant", "content": "Yes."}
 
 
@@ -204,6 +205,22 @@ def negative_seed(w: World) -> list[str]:
     return w.tune("--seed", "-1")
 
 
+def endless_seed(w: World) -> list[str]:
+    return w.tune("--seed", "9" * 23)
+
+
+def rank_beyond_the_model(w: World) -> list[str]:
+    return w.tune("--set", "rank=1000000")
+
+
+def rank_of_one_module_beyond_the_model(w: World) -> list[str]:
+    return w.tune("--set", 'rank_pattern={"q_proj": 1000000}')
+
+
+def threads_beyond_the_machine(w: World) -> list[str]:
+    return w.tune("--set", "threads=100000")
+
+
 def negative_threads(w: World) -> list[str]:
     return w.tune("--set", "threads=-1")
 
@@ -366,6 +383,14 @@ def exam_on_another_base(w: World) -> list[str]:
     return ["exam", w.bot(), w.exam, "--base", w.other_model()]
 
 
+def chat_with_a_source_and_a_base(w: World) -> list[str]:
+    return ["chat", str(w.model), "--base", w.other_model()]
+
+
+def exam_of_a_source_and_a_base(w: World) -> list[str]:
+    return ["exam", str(w.model), w.exam, "--base", w.other_model()]
+
+
 def going_on_from_another_base(w: World) -> list[str]:
     return ["tune", w.rows, "--base", w.other_model(), "--from", w.bot("parent"), "--out", w.out]
 
@@ -398,6 +423,15 @@ def out_is_a_file(w: World) -> list[str]:
     return w.tune()
 
 
+def own_files_in_out(w: World) -> list[str]:
+    assert run(["init", w.out]) == 0
+    return w.tune()
+
+
+def forced_over_own_files(w: World) -> list[str]:
+    return [*own_files_in_out(w), "--force"]
+
+
 def no_out(w: World) -> list[str]:
     return ["tune", w.rows, "--base", str(w.model)]
 
@@ -414,10 +448,75 @@ def resuming_with_rows(w: World) -> list[str]:
     return ["tune", w.rows, "--resume", w.out]
 
 
+def resuming_with_a_setting(w: World) -> list[str]:
+    return ["tune", "--resume", w.out, "--epochs", "0.3"]
+
+
+def resuming_with_force(w: World) -> list[str]:
+    return ["tune", "--resume", w.out, "--force", "--skip-faulty", "--method", "lora"]
+
+
 def resuming_a_damaged_run(w: World) -> list[str]:
+    return resuming(w, "settings.json", "{")
+
+
+def resuming(w: World, name: str, content: str) -> list[str]:
+    """Going on with a run in which one file was changed."""
     (Path(w.bot()) / "bot.toml").unlink()
-    w.file("bot/run/settings.json", "{")
+    w.file(f"bot/run/{name}", content)
     return ["tune", "--resume", w.out]
+
+
+def resuming_a_run_that_never_began(w: World) -> list[str]:
+    plan = json.loads((w.finished_bot / "run" / "settings.json").read_text(encoding="utf-8"))
+    return resuming(w, "settings.json", json.dumps({**plan, "began": "yesterday"}))
+
+
+def resuming_with_changed_settings(w: World) -> list[str]:
+    plan = json.loads((w.finished_bot / "run" / "settings.json").read_text(encoding="utf-8"))
+    return resuming(w, "settings.json", json.dumps({**plan, "settings": {"rnak": 8}}))
+
+
+def resuming_on_a_base_that_is_a_number(w: World) -> list[str]:
+    plan = json.loads((w.finished_bot / "run" / "settings.json").read_text(encoding="utf-8"))
+    return resuming(w, "settings.json", json.dumps({**plan, "base": 7}))
+
+
+def resuming_on_broken_ground(w: World) -> list[str]:
+    return resuming(w, "ground.json", '{"base": ')
+
+
+def resuming_on_no_ground(w: World) -> list[str]:
+    return resuming(w, "ground.json", "[]")
+
+
+def resuming_with_broken_rows(w: World) -> list[str]:
+    good = json.dumps({"messages": [QUESTION, ANSWER]})
+    return resuming(w, "conversations.jsonl", f"{good}\n{good[:-9]}\n{good}\n")
+
+
+def resuming_with_rows_of_another_kind(w: World) -> list[str]:
+    return resuming(w, "conversations.jsonl", '{"messages": [{"who": "me"}]}\n')
+
+
+def resuming_with_broken_metrics(w: World) -> list[str]:
+    return resuming(w, "metrics.jsonl", "oops\n")
+
+
+def resuming_a_broken_checkpoint(w: World) -> list[str]:
+    return resuming(w, "checkpoints/step-000003/state.json", "{")
+
+
+def resuming_a_checkpoint_with_an_unknown_key(w: World) -> list[str]:
+    return resuming(w, "checkpoints/step-000003/state.json", '{"step": 3, "stage": 1}')
+
+
+def resuming_a_checkpoint_of_words(w: World) -> list[str]:
+    return resuming(w, "checkpoints/step-000003/state.json", '{"step": "three"}')
+
+
+def resuming_a_checkpoint_cut_off(w: World) -> list[str]:
+    return resuming(w, "checkpoints/step-000003/weights.safetensors", "cut")
 
 
 def damaged_record(w: World) -> list[str]:
@@ -426,16 +525,20 @@ def damaged_record(w: World) -> list[str]:
     return ["show", w.out]
 
 
-def unknown_sampling_in_a_record(w: World) -> list[str]:
-    path = Path(w.bot()) / "bot.toml"
-    path.write_text(path.read_text(encoding="utf-8") + "\ntemprature = 0.5\n", encoding="utf-8")
-    return ["show", w.out]
+def edited_record(key: str, value: str) -> Build:
+    """Chatting with a bot in whose bot.toml a person wrote `key = value`; "sampling.…" is in that table."""
 
+    def build(w: World) -> list[str]:
+        path = Path(w.bot()) / "bot.toml"
+        kept = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(f"{key} =")]
+        table, _, name = key.rpartition(".")
+        line = [f"{name} = {value}"] if value else []
+        lines = [*kept, *line] if table else [*line, *(text for text in kept if text != f"[{key}]")]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return ["chat", w.out]
 
-def bad_sampling_in_a_record(w: World) -> list[str]:
-    path = Path(w.bot()) / "bot.toml"
-    path.write_text(path.read_text(encoding="utf-8") + "\ntemperature = 'warm'\n", encoding="utf-8")
-    return ["exam", w.out, w.exam]
+    build.__name__ = f"edited_record_{key}_{value}"
+    return build
 
 
 def missing_manifest(w: World) -> list[str]:
@@ -536,7 +639,6 @@ def no_such_distribution(w: World) -> list[str]:
     return ["pull", "pypi:no-such-model"]
 
 
-Build = Callable[[World], list[str]]
 # what is wrong, and what the message has to say of it: the place, what was seen, the next step
 CASES: list[tuple[Build, tuple[str, ...]]] = [
     (missing_file, ("nowhere.jsonl", "no such file", "check the name")),
@@ -568,6 +670,10 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
     (no_minutes, ("minutes", "0", "> 0")),
     (endless_minutes, ("minutes", "inf", "expected")),
     (negative_seed, ("seed", "-1", "expected")),
+    (endless_seed, ("seed", "99999", "< 2**63")),
+    (rank_beyond_the_model, ("rank", "1000000", "at most 32", "width")),
+    (rank_of_one_module_beyond_the_model, ("rank_pattern", "1000000", "at most 32")),
+    (threads_beyond_the_machine, ("threads", "100000", "at most")),
     (negative_threads, ("threads", "-1", "expected")),
     (negative_save_every, ("save_every", "-5", "expected")),
     (negative_held_out, ("held_out", "-1", "expected")),
@@ -607,6 +713,8 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
     (bot_as_base, ("parent", "this is a bot", "--from")),
     (chat_on_another_base, ("bot", "other weights", "--base")),
     (exam_on_another_base, ("bot", "other weights", "--base")),
+    (chat_with_a_source_and_a_base, ("tiny", "--base", "no bot", "Leave --base out")),
+    (exam_of_a_source_and_a_base, ("tiny", "--base", "no bot", "Leave --base out")),
     (going_on_from_another_base, ("parent", "other weights", "--base")),
     (going_on_in_the_same_folder, ("bot", "goes on from", "--out")),
     (going_on_from_no_bot, ("no bot here", "nabot tune")),
@@ -614,14 +722,41 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
     (forced_with_a_bad_base, ("smolm2", "Did you mean smollm2")),
     (out_is_unfinished, ("bot", "not finished", "--resume", "--force")),
     (out_is_a_file, ("bot", "is a file", "--out")),
+    (own_files_in_out, ("bot", "README.md", "expected a new or an empty folder", "--out")),
+    (forced_over_own_files, ("bot", "README.md", "expected a new or an empty folder", "--out")),
     (no_out, ("--out",)),
     (nothing_to_resume, ("no run began", "nabot tune DATA")),
     (resuming_a_finished_bot, ("finished", "--from")),
     (resuming_with_rows, ("--resume", "rows.jsonl", "--from")),
+    (resuming_with_a_setting, ("--resume", "so --epochs would be ignored")),
+    (resuming_with_force, ("--resume", "so --method, --skip-faulty, --force would be ignored")),
     (resuming_a_damaged_run, ("settings.json", "cannot be read", "--force")),
+    (resuming_a_run_that_never_began, ("settings.json", "yesterday", "--force")),
+    (resuming_with_changed_settings, ("settings.json", "rnak", "--force")),
+    (resuming_on_a_base_that_is_a_number, ("settings.json", "int", "--force")),
+    (resuming_on_broken_ground, ("ground.json", "cannot be read", "--force")),
+    (resuming_on_no_ground, ("ground.json", "cannot be read", "--force")),
+    (resuming_with_broken_rows, ("conversations.jsonl", "line 2", "--force")),
+    (resuming_with_rows_of_another_kind, ("conversations.jsonl", "role", "--force")),
+    (resuming_with_broken_metrics, ("metrics.jsonl", "line 1", "--force")),
+    (resuming_a_broken_checkpoint, ("step-000003/state.json", "damaged", "--force")),
+    (resuming_a_checkpoint_with_an_unknown_key, ("step-000003/state.json", "stage", "--force")),
+    (resuming_a_checkpoint_of_words, ("step-000003/state.json", "step is 'three'", "--force")),
+    (resuming_a_checkpoint_cut_off, ("step-000003/weights.safetensors", "damaged", "--force")),
     (damaged_record, ("bot.toml", "cannot be read", "--force")),
-    (unknown_sampling_in_a_record, ("bot.toml", "cannot be read", "temprature")),
-    (bad_sampling_in_a_record, ("bot.toml", "temperature", "warm", "expected a number")),
+    (edited_record("sampling.temprature", "0.5"), ("bot.toml", "temprature", "Nearest: temperature", "Correct it")),
+    (edited_record("sampling.temperature", "'warm'"), ("bot.toml", "temperature", "warm", "expected a number")),
+    (edited_record("sampling.max_new_tokens", "3.5"), ("bot.toml", "max_new_tokens", "3.5", "a whole number from 1")),
+    (edited_record("sampling.repetition_penalty", "0"), ("bot.toml", "repetition_penalty", "0", "a number above 0")),
+    (edited_record("sampling.top_k", "2.5"), ("bot.toml", "top_k", "2.5", "a whole number")),
+    (edited_record("sampling.seed", "'x'"), ("bot.toml", "seed", "'x'", "a whole number from 0")),
+    (edited_record("sampling.stop", "'abc'"), ("bot.toml", "stop", "'abc'", '["###"]', "Correct it")),
+    (edited_record("sampling", "3"), ("bot.toml", "sampling", "3", "expected a table")),
+    (edited_record("stop", "5"), ("bot.toml", "stop", "5", '["###"]', "Correct it")),
+    (edited_record("stop", "[5]"), ("bot.toml", "stop", "(5,)", '["###"]', "Correct it")),
+    (edited_record("stop", "'abc'"), ("bot.toml", "stop", "'abc'", '["###"]', "Correct it")),
+    (edited_record("base_hash", "3"), ("bot.toml", "base_hash", "3", "a text in quotes", "Correct it")),
+    (edited_record("base", ""), ("bot.toml", "base", "nothing", "a text in quotes", "Correct it")),
     (missing_manifest, ("manifest.json", "tune again")),
     (missing_adapter, ("adapter_config.json", "cannot be read")),
     (truncated_adapter, ("adapter_model.safetensors", "again")),
@@ -774,3 +909,14 @@ def test_a_bug_is_called_a_bug_and_shows_its_stack_only_when_asked(
     assert "Traceback" not in told
     assert run(["list"], debug=True) == 70
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_ctrl_c_in_a_verb_is_said_and_is_status_130(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pressed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nabot.cli.inventory.list_bots", pressed)
+    assert run(["list"]) == 130
+    assert capsys.readouterr().err.strip() == "stopped."

@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from nabot.cli.chat_settings import NAMES
 from nabot.conversation import Conversation
 from nabot.data import read_conversations
 from nabot.errors import ConfigError, DataError
-from nabot.textmodel import Sampling
+from nabot.textmodel import Finish, Sampling
 
 LINE = "> "
 
@@ -28,14 +28,16 @@ class Parrot:
     asked: list[tuple[list[tuple[str, str]], Sampling]] = field(default_factory=list)
     closed: int = 0
     interrupt_after: int = 1000  # pieces: then somebody presses Ctrl-C
+    finish: Finish = "stop"
 
-    def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
+    def stream(self, conversation: Conversation, sampling: Sampling) -> Generator[str, None, Finish]:
         self.asked.append(([(m.role, m.content) for m in conversation.messages], sampling))
         try:
             for number, word in enumerate(self.answer(conversation.messages[-1].content).split(" ")):
                 if number == self.interrupt_after:
                     raise KeyboardInterrupt
                 yield word if number == 0 else f" {word}"
+            return self.finish
         finally:
             self.closed += 1
 
@@ -94,10 +96,11 @@ def test_pieces_are_shown_as_they_come() -> None:
     events: list[str] = []
 
     class Loud(Parrot):
-        def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
+        def stream(self, conversation: Conversation, sampling: Sampling) -> Generator[str, None, Finish]:
             for piece in super().stream(conversation, sampling):
                 events.append(f"made{piece}")
                 yield piece
+            return "stop"
 
     lines = iter(["a b", "/quit"])
     options = {"name": "x", "system": "", "sampling": Sampling(), "history_file": None, "interactive": True}
@@ -303,6 +306,14 @@ def test_a_stopped_answer_is_saved_as_nothing_to_learn(tmp_path: Path) -> None:
     assert json.loads(path.read_text(encoding="utf-8"))["messages"][1] == {
         "role": "assistant", "content": "a", "train": False,
     }  # fmt: skip
+
+
+def test_an_answer_that_was_cut_off_is_remembered_and_saved_as_nothing_to_learn(tmp_path: Path) -> None:
+    path = tmp_path / "talk.jsonl"
+    model, shown = talk(["a b", "go on", f"/save {path}"], Parrot(finish="length"))
+    assert "a b!\n(cut off" in shown
+    assert model.asked[1][0][:2] == [("user", "a b"), ("assistant", "a b!")]
+    assert json.loads(path.read_text(encoding="utf-8"))["messages"][1]["train"] is False
 
 
 def test_save_never_replaces_a_file(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ class Slow:
                 for _ in busy:
                     time.sleep(0.02)  # a step that yields nothing, as while a long prompt is read
                 time.sleep(0.02)
+            return "stop"
         finally:
             print("closed", end="")
     def fitted(self, conversation, max_new_tokens):

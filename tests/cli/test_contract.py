@@ -24,10 +24,10 @@ VERBS = [
     ("models",), ("pull",), ("init",), ("data",), ("data", "check"), ("data", "show"), ("tune",), ("exam",), ("chat",),
     ("demo",), ("list",), ("show",), ("rm",),
 ]  # fmt: skip
-# ids that code puts together: say(f"chat.setting.{name}")
+# ids that code puts together: say(f"sampling.field.{name}")
 BUILT = (
-    "chat.setting.", "data.fault.", "evals.contestant.", "evals.row.", "evals.verdict.", "exam.sitting_",
-    "report.licences.", "report.role.",
+    "data.fault.", "evals.contestant.", "evals.row.", "evals.verdict.", "exam.sitting_", "report.licences.",
+    "report.role.", "sampling.field.",
 )  # fmt: skip
 
 

@@ -246,6 +246,14 @@ def test_stream_gives_the_same_text_in_pieces() -> None:
     assert len(pieces) > 1
 
 
+def test_a_stream_returns_how_it_ended() -> None:
+    def ending() -> Iterator[str]:
+        finish = yield from engine().stream(QUESTIONS[0], Sampling(max_new_tokens=9))
+        yield finish
+
+    assert list(ending())[-1] == "length"
+
+
 def test_streams_may_be_read_in_turns_while_others_are_generated() -> None:
     model = engine()
     sampling = Sampling(max_new_tokens=9)
@@ -260,7 +268,7 @@ def test_closing_a_stream_frees_its_slot() -> None:
     model = engine(max_running=1)
     stream = model.stream(QUESTIONS[0], Sampling(max_new_tokens=500))
     next(stream)
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert not model.step()
     assert len(list(model.generate(QUESTIONS[:1], Sampling(max_new_tokens=2)))) == 1
 

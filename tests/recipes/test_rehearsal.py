@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_model import write_tiny_model
 from tiny_models import VOCAB, gradients, random_examples, tiny_decoder, with_lora
 
 from nabot.recipes import rehearsal
+from nabot.recipes.opening import open_source
 from nabot.recipes.rehearsal import everyday_questions
 from nabot.train.batches import microbatches
 from nabot.train.loss import answer_loss
@@ -58,3 +60,18 @@ def test_shares_are_those_of_the_likeliest_tokens(monkeypatch: pytest.MonkeyPatc
     assert torch.allclose(example.soft.shares_MK.sum(-1), torch.ones(len(plain.places)))
     ratios = example.soft.shares_MK / likely.values[:, :3]
     assert torch.allclose(ratios, ratios[:, :1].expand_as(ratios), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("refused", "kept"), [("messages[0].role != 'system'", 0), ("'a' in messages[0].content", 1)])
+def test_questions_that_the_template_refuses_are_left_out(
+    refused: str, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_tiny_model(tmp_path / "model") / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    refusal = "{% if " + refused + " %}{{ raise_exception('not this') }}{% endif %}"
+    path.write_text(json.dumps({**config, "chat_template": refusal + config["chat_template"]}), encoding="utf-8")
+    monkeypatch.setattr(rehearsal, "everyday_questions", lambda: ["What now?", "Who knows?"])
+    opened, note = open_source(str(path.parent), dtype="float32"), tmp_path / "rehearsal.jsonl"
+    learned = rehearsal.rehearsal(opened, 2, weight=1.0, note=note)
+    again = rehearsal.rehearsal(opened, 2, weight=1.0, note=note)
+    assert len(learned) == len(again) == len(note.read_text(encoding="utf-8").splitlines()) == kept

@@ -136,6 +136,8 @@ def test_keeping_the_best_saves_the_weights_of_the_lowest_held_out_loss(
 def test_minutes_end_the_run_in_time(tmp_path: Path, tiny_model_folder: Path) -> None:
     figures = tune(request(tmp_path / "bot", tiny_model_folder, values={"minutes": 0.05}))
     assert figures["steps"] > 4
+    settings = json.loads((tmp_path / "bot" / "manifest.json").read_text(encoding="utf-8"))["settings"]
+    assert (settings["minutes"], settings["epochs"]) == (0.05, None)
     assert figures["seconds"] < 2 * 0.05 * 60
 
 
@@ -169,13 +171,32 @@ def test_more_rows_held_out_than_there_are_is_said(tmp_path: Path, tiny_model_fo
     assert [note for note in notes if note.startswith("12 of 24 rows are held out, not 100")]
 
 
+@pytest.mark.parametrize(("rank", "other"), [(3, 16), (16, 8)])
 def test_a_bot_that_is_gone_on_from_keeps_its_shape(
+    rank: int, other: int, tmp_path: Path, tiny_model_folder: Path
+) -> None:
+    parent = tmp_path / "parent"
+    tune(request(parent, tiny_model_folder, values={"rank": other}))
+    with pytest.raises(ConfigError, match=rf"rank={rank} \({other}\)"):
+        tune(request(tmp_path / "next", tiny_model_folder, values={"rank": rank}, start_from=parent))
+    assert not (tmp_path / "next").exists()
+
+
+def test_a_bot_that_is_gone_on_from_takes_its_own_shape_in_other_words_and_another_dropout(
     tmp_path: Path, tiny_model_folder: Path, tiny_bot_folder: Path
 ) -> None:
-    asked = request(tmp_path / "next", tiny_model_folder, values={"rank": 3}, start_from=tiny_bot_folder)
-    with pytest.raises(ConfigError, match=r"rank=3 \(\d+\)"):
-        tune(asked)
-    assert not (tmp_path / "next").exists()
+    values = {"targets": "all-linear", "rank": 16, "alpha": 32, "dropout": 0.2}
+    out = tmp_path / "next"
+    tune(request(out, tiny_model_folder, values=values, start_from=tiny_bot_folder))
+    assert RunPlan.read(out / "run").settings["dropout"] == 0.2
+    assert json.loads((out / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))["lora_dropout"] == 0.2
+
+
+def test_a_last_step_that_blows_up_is_called_that(tmp_path: Path, tiny_model_folder: Path) -> None:
+    values = {"learning_rate": 1e38, "schedule": "constant", "batch_size": 32, "held_out": 0}  # one step
+    with pytest.raises(ConfigError, match=r"(?s)step 1: the loss is nan.*learning_rate"):
+        tune(request(tmp_path / "bot", tiny_model_folder, values=values))
+    assert not is_finished(tmp_path / "bot")
 
 
 def test_a_run_keeps_the_day_on_which_it_began(tmp_path: Path) -> None:

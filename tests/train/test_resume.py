@@ -303,6 +303,38 @@ def test_a_damaged_checkpoint_is_named(name: str, size: int | None, tmp_path: Pa
         Process(tmp_path).trainer.resume()
 
 
+@pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.safetensors", "rng.safetensors", "state.json"])
+def test_a_damaged_newest_checkpoint_is_passed_over_with_a_note(
+    name: str, whole: tuple[Process, Tensor], tmp_path: Path
+) -> None:
+    config = TrainConfig(**{**vars(CONFIG), "save_every": 2})
+    Process(tmp_path, config, stop_at=6).trainer.run()
+    newest = checkpoints(tmp_path / "checkpoints")[-1]
+    (newest / name).write_bytes((newest / name).read_bytes()[:60])
+    again, notes = Process(tmp_path, config, seed=5), []
+    assert again.trainer.resume(notes.append)
+    assert again.trainer.state.step == 4
+    assert len(notes) == 1
+    assert str(newest) in notes[0]
+    assert "step 4" in notes[0]
+    assert again.trainer.run()
+    assert_same_bits(again.weights(), whole[0].weights())
+    assert_same_bits(again.moments(), whole[0].moments())
+
+
+def test_a_best_that_a_damaged_checkpoint_had_replaced_is_forgotten(tmp_path: Path) -> None:
+    config = TrainConfig(**{**vars(CONFIG), "keep": "best", "eval_every": 1, "save_every": 2})
+    Process(tmp_path, config, stop_at=6).trainer.run()
+    older, newest = checkpoints(tmp_path / "checkpoints")
+    best = json.loads((older / "state.json").read_text(encoding="utf-8"))["best_step"]
+    assert not (tmp_path / "best" / f"step-{best:06d}").exists()
+    (newest / "state.json").write_text("{", encoding="utf-8")
+    again = Process(tmp_path, config, stop_at=4)
+    assert again.trainer.resume()
+    assert again.trainer.state.best_step is None
+    again.trainer.restore_best()
+
+
 def test_a_checkpoint_of_another_shape_is_refused_by_name(tmp_path: Path) -> None:
     Process(tmp_path, stop_at=2).trainer.run()
     with pytest.raises(CheckpointError, match=r"step-000002.*layers\.0\.mlp"):
