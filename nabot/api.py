@@ -20,8 +20,8 @@ from nabot.models.decoder import Decoder
 from nabot.models.loading import load_decoder
 from nabot.models.precision import choose_device, choose_dtype
 from nabot.recipes.opening import Opened, open_bot
+from nabot.recipes.request import TuneRequest
 from nabot.recipes.settings import Settings
-from nabot.recipes.tune import TuneRequest
 from nabot.recipes.tune import tune as _tune
 from nabot.sources import resolve
 from nabot.tokenizer import Tokenizer, load_tokenizer

@@ -41,8 +41,9 @@ def tune_bot(flags: TuneFlags, *, as_json: bool) -> None:
         raise ConfigError(say("tune.no_data"))
     if flags.out is None:
         raise ConfigError(say("tune.no_out"))
+    from nabot.recipes.request import TuneRequest, request_from_files
     from nabot.recipes.settings import Settings, parse_pairs, preset, read_toml
-    from nabot.recipes.tune import TuneRequest, request_from_files, tune
+    from nabot.recipes.tune import tune
 
     settings = Settings().with_values(preset(flags.preset) if flags.preset else {})
     given = (read_toml(flags.config) if flags.config else {}, flags.values, parse_pairs(flags.pairs))
@@ -80,7 +81,7 @@ def resume_bot(bot: Path, *, given: Sequence[str], as_json: bool) -> None:
 
 
 def _watched(run: Any, *, as_json: bool) -> None:
-    from nabot.recipes.tune import Watcher
+    from nabot.recipes.request import Watcher
 
     bar = StepBar()
     with pulling() as progress:

@@ -7,8 +7,8 @@ BOT/run, so that `resume` starts from the folder alone.
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,13 @@ from nabot.adapters import LoraConfig, attach, detach, load_adapter, set_dropout
 from nabot.artifacts import file_sha256, require_space
 from nabot.bot import ADAPTER, RUN, is_finished, is_unfinished, read_record, write_record
 from nabot.conversation import Conversation
-from nabot.data import read_conversations
 from nabot.errors import CheckpointError, ConfigError, Stopped
 from nabot.recipes.examples import split_examples
 from nabot.recipes.finishing import figures_of, save_bot
 from nabot.recipes.manifest import write_manifest
 from nabot.recipes.opening import Opened, open_source
 from nabot.recipes.rehearsal import rehearsal
+from nabot.recipes.request import TuneRequest, Watcher
 from nabot.recipes.runfiles import (
     REHEARSAL,
     RunPlan,
@@ -38,7 +38,7 @@ from nabot.recipes.runfiles import (
 )
 from nabot.recipes.settings import Settings
 from nabot.recipes.signals import Signals
-from nabot.sources import Progress, base_hash
+from nabot.sources import base_hash
 from nabot.text import say
 from nabot.textmodel import Sampling
 from nabot.train.batches import Example
@@ -46,48 +46,12 @@ from nabot.train.checkpoints import RunState
 from nabot.train.config import TrainConfig
 from nabot.train.journal import Journal
 from nabot.train.loop import Hooks, Trainer
-from nabot.train.step import StepStats, trainable
+from nabot.train.step import trainable
 
 _BYTES_A_PARAMETER = 4 * 3 * 3  # float32 weight and two moments, in two checkpoints and one being written
 _STEPS_A_MINUTE = 30  # on a small machine, before the speed of this one is known
 _PROBES = 3
 _PROBE_TOKENS = 64
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """Who looks on: all optional, none changes the run."""
-
-    pulling: Progress | None = None
-    phase: Callable[[str], None] = lambda _: None  # what begins now, in words
-    step: Callable[[RunState, StepStats], None] = lambda *_: None
-    held_out: Callable[[RunState], None] = lambda _: None
-    probe: Callable[[int, str, str], None] = lambda *_: None  # step, question, answer
-    note: Callable[[str], None] = lambda _: None  # something worth knowing, in words
-
-
-@dataclass(frozen=True)
-class TuneRequest:
-    """What the person asked for."""
-
-    conversations: Sequence[Conversation]
-    out: Path
-    base: str
-    settings: Settings = field(default_factory=Settings)
-    template: str = ""
-    system: str = ""
-    probes: tuple[str, ...] = ()
-    start_from: Path | None = None  # a bot whose adapter this one goes on with
-    inputs: tuple[Path, ...] = ()  # files that the conversations came from, for the manifest
-    force: bool = False
-
-
-def request_from_files(paths: Sequence[Path], *, skip_faulty: bool, watcher: Watcher, **fields: Any) -> TuneRequest:
-    """A request whose conversations come from files. Raises DataError listing what is wrong with them."""
-    rows = read_conversations(
-        paths, skip_faulty=skip_faulty, on_skip=lambda faults: watcher.note(say("tune.skipped", count=len(faults)))
-    )
-    return TuneRequest(conversations=rows, inputs=tuple(paths), **fields)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ import nabot.train.loop
 from nabot.bot import is_finished, is_unfinished, read_record
 from nabot.data import conversations_from
 from nabot.errors import CheckpointError
+from nabot.recipes.request import TuneRequest, Watcher
 from nabot.recipes.settings import Settings
-from nabot.recipes.tune import TuneRequest, Watcher, resume, tune
+from nabot.recipes.tune import resume, tune
 
 _CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "shutil.copytree", "open")
 _SETTINGS = {"epochs": 2, "save_every": 2, "keep": "best", "held_out": 4, "rehearsal_ratio": 0.1, "dropout": 0.1}

@@ -21,9 +21,10 @@ from nabot.cli import run
 from nabot.data import conversations_from
 from nabot.errors import ConfigError, DataError
 from nabot.recipes.opening import open_source
+from nabot.recipes.request import TuneRequest, Watcher
 from nabot.recipes.runfiles import RunPlan
 from nabot.recipes.settings import PRESETS, Settings, preset
-from nabot.recipes.tune import TuneRequest, Watcher, tune
+from nabot.recipes.tune import tune
 
 WEIGHTS = Path("adapter") / "adapter_model.safetensors"
 FIGURES = {
