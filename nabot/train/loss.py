@@ -28,11 +28,13 @@ class _FrozenHeadLoss(torch.autograd.Function):
         chunks = zip(hidden_MD.split(CHUNK), tokens_MK.split(CHUNK), shares_MK.to(kind).split(CHUNK), strict=True)
         for hidden, tokens, shares in chunks:
             logits = F.linear(hidden, weight_VD).to(kind)
-            log_total_C1 = torch.logsumexp(logits, -1, keepdim=True)
             weight_C1 = shares.sum(-1, keepdim=True)
-            losses.append(divergence(shares, weight_C1, logits.gather(-1, tokens) - log_total_C1))
+            wanted = logits.gather(-1, tokens)
+            most_C1 = logits.amax(-1, keepdim=True)
+            total_C1 = logits.sub_(most_C1).exp_().sum(-1, keepdim=True)  # from here on the logits are gone
+            losses.append(divergence(shares, weight_C1, wanted - most_C1 - total_C1.log()))
             if needs_grad:
-                grad = logits.sub_(log_total_C1).exp_().mul_(weight_C1)  # in place of the logits
+                grad = logits.mul_(weight_C1 / total_C1)
                 grad.scatter_add_(1, tokens, -shares)
                 grads.append(grad.to(hidden.dtype) @ weight_VD)
         if needs_grad:
