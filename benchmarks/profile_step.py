@@ -1,0 +1,115 @@
+"""Where the time of a tuning step goes. In: a base and rows, out: one JSON line, and a picture with --svg.
+
+The steps are those of the very Trainer that `nabot tune` runs, under torch's profiler. Shares of its counted time:
+products with frozen weights, with the adapter's, with the head; attention; the optimizer; all the rest (norms,
+rotations, activations, sums, copies). The profiler itself costs a few percent.
+"""
+
+import argparse
+import json
+import tempfile
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import describe
+from torch.profiler import ProfilerActivity, profile
+from tune_cpu import DEMO
+
+import nabot
+from nabot.adapters import attach
+from nabot.data import read_conversations
+from nabot.recipes.opening import open_source
+from nabot.recipes.settings import Settings, parse_pairs
+from nabot.train.batches import Example
+from nabot.train.loop import Hooks, Trainer
+
+PRODUCTS = ("aten::mm", "aten::addmm", "aten::addmm_")
+FEW = 64  # the widest inner side of an adapter's products
+COLOURS = {
+    "frozen weights": "#3b6ea5",
+    "adapter": "#7aa6d8",
+    "head": "#2b4a6f",
+    "attention": "#d98b3a",
+    "optimizer": "#8a8a8a",
+    "everything else": "#c9c9c9",
+}
+
+
+def main() -> None:
+    a = arguments()
+    settings = Settings().with_values(parse_pairs(a.set))
+    if settings.train.threads:
+        torch.set_num_threads(settings.train.threads)
+    opened = open_source(a.base, dtype=settings.train.dtype, device="cpu")
+    fitted = (opened.renderer.fitted(row, settings.train.max_length) for row in read_conversations([a.data]))
+    examples = [Example.of(row.ids, row.trained) for row in fitted if row is not None and any(row.trained[1:])]
+    attach(opened.decoder, settings.lora)
+    epochs = (a.steps + a.warmup) * settings.train.batch_size / len(examples)
+    profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
+    hooks = Hooks(on_step=lambda state, _: profiler.start() if state.step == a.warmup else None)
+    with tempfile.TemporaryDirectory() as folder:
+        config = replace(settings.train, epochs=epochs, save_every=10**9)
+        trainer = Trainer(opened.decoder, examples, [], config, Path(folder), hooks)
+        trainer.save = profiler.stop  # type: ignore[method-assign]  # what comes after the last step is not a step
+        trainer.run()
+    shares = shares_of(profiler, opened.decoder.config.vocab_size)
+    result = {"tool": f"nabot {nabot.__version__}", "steps": a.steps, "shares": shares, "machine": describe()}
+    print(json.dumps(result))
+    if a.svg:
+        a.svg.write_text(picture(shares), encoding="utf-8")
+
+
+def shares_of(profiler: Any, vocab: int) -> dict[str, float]:
+    """Fractions of all self time, by what it was spent on."""
+    sums = dict.fromkeys(COLOURS, 0.0)
+    for event in profiler.key_averages(group_by_input_shape=True):
+        sums[kind(event, vocab)] += event.self_cpu_time_total
+    total = sum(sums.values())
+    return {name: round(value / total, 4) for name, value in sums.items()}
+
+
+def kind(event: Any, vocab: int) -> str:
+    if event.key in PRODUCTS:
+        sides = [side for shape in event.input_shapes if len(shape) == 2 for side in shape]
+        if vocab in sides:
+            return "head"
+        return "adapter" if sides and min(sides) <= FEW else "frozen weights"
+    if "scaled_dot_product" in event.key:
+        return "attention"
+    if "adam" in event.key.lower():
+        return "optimizer"
+    return "everything else"
+
+
+def picture(shares: dict[str, float]) -> str:
+    """One bar, and its parts in words: an SVG that needs nothing else."""
+    width, left, parts, legend = 720.0, 0.0, [], []
+    for line, (name, share) in enumerate(shares.items()):
+        fill = COLOURS[name]
+        parts.append(f'<rect x="{left:.1f}" y="0" width="{share * width:.1f}" height="40" fill="{fill}"/>')
+        left += share * width
+        y = 62 + 22 * line
+        legend.append(f'<rect x="0" y="{y}" width="14" height="14" fill="{fill}"/>')
+        legend.append(f'<text x="22" y="{y + 12}">{escape(name)}: {share:.0%}</text>')
+    height = 70 + 22 * len(shares)
+    style = "font-family:sans-serif;font-size:14px"
+    inside = "\n".join([*parts, *legend])
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 {height}" style="{style}">\n{inside}\n</svg>\n'
+
+
+def arguments() -> argparse.Namespace:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("data", nargs="?", type=Path, default=DEMO, help="conversation file; the demo's by default")
+    p.add_argument("--base", default="smollm2", help="a source, as for nabot tune")
+    p.add_argument("--steps", type=int, default=10, help="profiled steps")
+    p.add_argument("--warmup", type=int, default=3, help="steps before them")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for nabot tune")
+    p.add_argument("--svg", type=Path, help="where to draw the shares")
+    return p.parse_args()
+
+
+if __name__ == "__main__":
+    main()
