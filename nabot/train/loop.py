@@ -135,7 +135,7 @@ class Trainer:
         rate = self.peak_rate * self._factor()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        stats = train_step(self.decoder, parts, self.optimizer, config.max_norm)
+        stats = train_step(self.decoder, parts, self.optimizer, config.max_norm, config.word_dropout)
         if not is_finite(stats):
             raise ConfigError(say("train.not_finite", step=state.step + 1, loss=stats.loss, rate=self.peak_rate))
         seconds = time.perf_counter() - begun
@@ -166,7 +166,7 @@ class Trainer:
         start = self.state.cursor
         end = start + self.config.batch_size
         if not self.config.minutes:
-            end = min(end, math.ceil(self.config.epochs * len(self.examples)))
+            end = min(end, self.config.looks_at(len(self.examples)))
         return range(start, end)
 
     def _next_examples(self) -> list[Example]:
