@@ -4,7 +4,6 @@ The loop owns the order of events and nothing else: packing, schedule, step, che
 own; probes, progress and signals come in as callables.
 """
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
