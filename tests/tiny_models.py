@@ -148,7 +148,7 @@ def random_examples(lengths: Sequence[int], seed: int = 0, beginning: int = 0) -
     for length in lengths:
         ids = torch.randint(0, VOCAB, (length,), generator=rng).tolist()
         trained = (torch.rand(length, generator=rng) < 0.5).tolist()
-        rows.append(Example.of(head + ids, [*[False] * beginning, *trained[:-1], True], marks=()))
+        rows.append(Example.of(head + ids, [*[False] * beginning, *trained[:-1], True]))
     return rows
 
 

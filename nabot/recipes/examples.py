@@ -51,7 +51,7 @@ def _rendered(renderer: Renderer, rows: Sequence[Conversation], limit: int) -> l
         except DataError as error:
             refused.append(say("tune.row_refused", row=number, text=excerpt(row.messages[0].content), reason=error))
             continue
-        example = Example.of(fitted.ids, fitted.trained, marks=renderer.tokenizer.special_tokens) if fitted else None
+        example = Example.of(fitted.ids, fitted.trained) if fitted else None
         examples.append(example if example and example.targets else None)
     if refused:
         raise DataError(say("tune.rows_refused", count=len(refused), rows=len(rows), first=refused[0]))

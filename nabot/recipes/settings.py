@@ -77,7 +77,7 @@ class Settings:
         self._require("targets", _is_usable_pattern, say("settings.targets"))
         for key in ("weight_decay", "max_norm"):
             self._require(key, lambda v: v >= 0, "≥ 0")
-        for key in ("dropout", "word_dropout", "warmup_ratio", "rehearsal_ratio", "adam_beta1", "adam_beta2"):
+        for key in ("dropout", "warmup_ratio", "rehearsal_ratio", "adam_beta1", "adam_beta2"):
             self._require(key, lambda v: 0 <= v < 1, "0 ≤ … < 1")
 
     def _require(self, key: str, holds: Any, allowed: str) -> None:

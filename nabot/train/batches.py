@@ -5,7 +5,7 @@ behind that is ever asked for, so nothing behind it is computed. What should com
 share of probability that each should get (what another model would say).
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -30,26 +30,20 @@ class SoftTargets:
 class Example:
     """One document: `inputs` go through the decoder; at each of `places` the next token is a trained one, `targets`.
 
-    With `soft`, several tokens share the place of each target. `words` are the places of what was asked, without the
-    template's own marks.
+    With `soft`, several tokens share the place of each target.
     """
 
     inputs: tuple[int, ...]
     places: tuple[int, ...]
     targets: tuple[int, ...]
     soft: SoftTargets | None = field(default=None, compare=False)
-    words: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, ids: Sequence[int], trained: Sequence[bool], marks: Container[int] | None = None) -> "Example":
-        """From token ids and their mask; the first token has nothing before it and is never a target.
-
-        `marks` are the ids that no word has (special tokens); None: which tokens are words does not matter.
-        """
+    def of(cls, ids: Sequence[int], trained: Sequence[bool]) -> "Example":
+        """From token ids and their mask; the first token has nothing before it and is never a target."""
         targets = [i for i in range(1, len(ids)) if trained[i]]
         end = targets[-1] if targets else 0
-        words = () if marks is None else tuple(i for i in range(end) if not trained[i] and ids[i] not in marks)
-        return cls(tuple(ids[:end]), tuple(i - 1 for i in targets), tuple(ids[i] for i in targets), words=words)
+        return cls(tuple(ids[:end]), tuple(i - 1 for i in targets), tuple(ids[i] for i in targets))
 
     def wanted(self) -> SoftTargets:
         """What should come next, as shares of probability."""
@@ -66,7 +60,6 @@ class Microbatch:
     places_M: Tensor
     wanted: SoftTargets
     soft_M: Tensor  # bool: where shares are wanted instead of one token
-    words_W: Tensor  # places of what was asked
 
     @property
     def num_targets(self) -> int:
@@ -88,10 +81,8 @@ def collate(examples: Sequence[Example], device: torch.device | str = "cpu") -> 
     shared = _shared_beginning(examples)
     tokens = list(examples[0].inputs[:shared])
     places: list[int] = []
-    words: list[int] = []
     for example in examples:
         places.extend(len(tokens) + p - shared for p in example.places)
-        words.extend(len(tokens) + p - shared for p in example.words if p >= shared)
         tokens.extend(example.inputs[shared:])
     return Microbatch(
         tokens_N=torch.tensor(tokens, device=device),
@@ -99,7 +90,6 @@ def collate(examples: Sequence[Example], device: torch.device | str = "cpu") -> 
         places_M=torch.tensor(places, device=device),
         wanted=_side_by_side([e.wanted() for e in examples], device),
         soft_M=torch.tensor([e.soft is not None for e in examples for _ in e.places], device=device),
-        words_W=torch.tensor(words, dtype=torch.long, device=device),
     )
 
 

@@ -27,7 +27,6 @@ class TrainConfig:
     adam_epsilon: float = 1e-8
     max_norm: float = 1.0  # gradients longer than this are scaled down to it; 0 leaves them
     seed: int = 0
-    word_dropout: float = 0.0  # share of the questions' words left blank while learning: see `answer_loss`
     rehearsal_ratio: float = 0.25  # everyday questions beside each batch, as a share of it: little is forgotten
     rehearsal_weight: float = 6.0  # how much a token of theirs counts against one of the person's
     held_out: int | None = None  # conversations kept apart to measure the loss on; None: 5 %, at most 64

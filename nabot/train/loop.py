@@ -134,7 +134,7 @@ class Trainer:
         rate = self.peak_rate * self._factor()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        stats = train_step(self.decoder, parts, self.optimizer, config.max_norm, config.word_dropout)
+        stats = train_step(self.decoder, parts, self.optimizer, config.max_norm)
         if not is_finite(stats):
             raise ConfigError(say("train.not_finite", step=state.step + 1, loss=stats.loss, rate=self.peak_rate))
         seconds = time.perf_counter() - begun

@@ -51,16 +51,9 @@ def frozen_head_loss(hidden_MD: Tensor, weight_VD: Tensor, wanted: SoftTargets) 
     return _FrozenHeadLoss.apply(hidden_MD, weight_VD, wanted.tokens_MK, wanted.shares_MK)
 
 
-def answer_loss(decoder: Decoder, microbatch: Microbatch, word_dropout: float = 0.0) -> Tensor:
-    """The divergence at each trained place of the microbatch, [M] nats; their gradients are those of a sum.
-
-    `word_dropout`: this share of the words of the questions is left blank (a zero embedding), others each time.
-    """
-    x_ND = decoder.embed(microbatch.tokens_N)
-    if word_dropout:
-        blank_W = torch.rand(microbatch.words_W.shape, device=x_ND.device) < word_dropout
-        x_ND = x_ND.index_fill(0, microbatch.words_W[blank_W], 0)
-    hidden_ND = decoder.hidden(x_ND, microbatch.batch)
+def answer_loss(decoder: Decoder, microbatch: Microbatch) -> Tensor:
+    """The divergence at each trained place of the microbatch, [M] nats; their gradients are those of a sum."""
+    hidden_ND = decoder.hidden(decoder.embed(microbatch.tokens_N), microbatch.batch)
     hidden_MD = hidden_ND[microbatch.places_M]
     wanted, weight = microbatch.wanted, decoder.frozen_head
     if weight is not None:

@@ -38,14 +38,13 @@ def train_step(
     parts: Sequence[Microbatch],
     optimizer: torch.optim.Optimizer,
     max_norm: float,
-    word_dropout: float = 0.0,
     global_sum: Callable[[float], float] = alone,
 ) -> StepStats:
     """Forward, backward, clip, step, forget. Leaves the weights alone if the loss or the gradient is not finite."""
     num_targets = global_sum(sum(part.num_targets for part in parts))  # over the *whole* step, so that
     own = loss = drift = shares = 0.0  # 4 passes of 2 rows give the gradient of 1 pass of 8
     for part in parts:
-        losses_M = answer_loss(decoder, part, word_dropout)
+        losses_M = answer_loss(decoder, part)
         (losses_M.sum() / num_targets).backward()
         own += (~part.soft_M).sum().item()
         loss += losses_M[~part.soft_M].sum().item()

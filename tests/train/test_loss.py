@@ -160,38 +160,3 @@ def test_a_step_tells_the_rows_loss_apart_from_the_drift_of_what_is_rehearsed() 
     assert stats.loss == pytest.approx(rows.mean().item())
     assert stats.drift == pytest.approx(rehearsed.mean().item() / 6, rel=1e-6)
     assert stats.drift > 0
-
-
-# ---- words left blank
-
-
-def test_words_are_what_was_asked_without_the_marks() -> None:
-    ids, trained = [1, 7, 8, 2, 9, 2, 5, 1, 6, 4], [False] * 4 + [True, True] + [False] * 3 + [True]
-    assert Example.of(ids, trained, marks={1, 2}).words == (1, 2, 6, 8)
-    assert Example.of(ids, trained).words == ()
-
-
-def test_blank_words_are_zero_and_nothing_else_is() -> None:
-    decoder = with_lora(tiny_decoder("gqa", torch.float64))
-    rows = random_examples([12, 30, 7], beginning=8)
-    part = collate(rows)
-    shared = part.batch.shared  # what all begin with is no question
-    assert shared > 0
-    is_word = [i in r.words for r in rows for i in range(shared, len(r.inputs))]
-    assert part.words_W.tolist() == [shared + n for n, word in enumerate(is_word) if word]
-    x_ND = decoder.embed(part.tokens_N)
-    x_ND[part.words_W] = 0
-    logs = decoder.head(decoder.hidden(x_ND, part.batch)[part.places_M]).log_softmax(-1)
-    expected = -logs.gather(1, part.wanted.tokens_MK).squeeze(1)
-    assert_close(answer_loss(decoder, part, word_dropout=1.0), expected, atol=1e-10, rtol=1e-10)
-
-
-def test_about_as_many_words_are_blank_as_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    decoder = tiny_decoder("gqa", torch.float64)
-    part = collate(random_examples([200, 200], seed=2))
-    seen: list[Tensor] = []
-    hidden = decoder.hidden
-    monkeypatch.setattr(decoder, "hidden", lambda x, batch: (seen.append(x), hidden(x, batch))[1])
-    answer_loss(decoder, part, word_dropout=0.25)
-    blank = float((seen[0][part.words_W] == 0).all(1).float().mean())
-    assert 0.1 < blank < 0.4

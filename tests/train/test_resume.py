@@ -24,7 +24,7 @@ from nabot.train.step import StepStats, trainable
 LENGTHS = [20, 7, 31, 12, 5, 26, 9, 14, 22, 3]
 CONFIG = TrainConfig(
     learning_rate=3e-3, batch_size=3, row_tokens=64, epochs=3.5, eval_every=4, save_every=100, weight_decay=0.01, seed=5,
-    rehearsal_ratio=0.5, word_dropout=0.2,
+    rehearsal_ratio=0.5,
 )  # fmt: skip
 STEPS = 12  # ⌈3.5 · 10 / 3⌉; the last one has only two rows
 
@@ -323,7 +323,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_with_a_note(
 
 
 def test_a_best_that_a_damaged_checkpoint_had_replaced_is_forgotten(tmp_path: Path) -> None:
-    config = TrainConfig(**{**vars(CONFIG), "keep": "best", "eval_every": 1, "save_every": 2, "word_dropout": 0.0})
+    config = TrainConfig(**{**vars(CONFIG), "keep": "best", "eval_every": 1, "save_every": 2})
     Process(tmp_path, config, stop_at=6).trainer.run()
     older, newest = checkpoints(tmp_path / "checkpoints")
     best = json.loads((older / "state.json").read_text(encoding="utf-8"))["best_step"]
