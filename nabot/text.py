@@ -391,7 +391,7 @@ ENGLISH: dict[str, str] = {
     "help.tune": "Tune a model on your rows: a new bot.\n\nExample: nabot tune rows.jsonl --base smollm2 --out bots/mine",
     "help.out": "Folder of the new bot.",
     "help.method": "How to tune: lora.",
-    "help.epochs": "Times that every row is learned (3 if neither epochs nor minutes are given).",
+    "help.epochs": "Times that every row is learned (3 if neither epochs nor minutes are given; small files more often).",
     "help.minutes": "Instead of epochs: as many steps as fit into this time.",
     "help.rank": "Rank of the adapter.",
     "help.learning_rate": "Peak learning rate.",

@@ -14,7 +14,7 @@ from nabot.cli import run
 from nabot.cli.output import tell
 from nabot.text import say
 
-_BASE, _EPOCHS = "smollm2", "3"  # epochs, not minutes, so that a slow machine learns as much
+_BASE, _EPOCHS = "smollm2", "3.5"  # epochs, not minutes, so that a slow machine learns as much
 
 
 def run_demo(out: Path, *, force: bool) -> None:

@@ -92,7 +92,8 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
         shutil.copytree(request.start_from / ADAPTER, out / RUN / "start", dirs_exist_ok=True)
     dtype = str(ready.opened.decoder.embedding.dtype).removeprefix("torch.")  # "auto" may choose otherwise next time
     rate = request.settings.train.rate_for(ready.opened.decoder.config.width)
-    chosen = {**asdict(ready.lora), "dtype": dtype, "learning_rate": rate}  # a bot that is gone on from brings its own
+    epochs = request.settings.train.epochs_for(len(ready.learned))
+    chosen = {**asdict(ready.lora), "dtype": dtype, "learning_rate": rate, "epochs": epochs}  # `--from` brings its own
     if "dropout" in request.settings.given:
         chosen["dropout"] = request.settings.lora.dropout
     plan = replace(plan, base=ready.opened.model.source, settings={**plan.settings, **chosen})

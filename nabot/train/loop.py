@@ -4,7 +4,6 @@ The loop owns the order of events and nothing else: packing, schedule, step, che
 own; probes, progress and signals come in as callables.
 """
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -166,7 +165,7 @@ class Trainer:
         start = self.state.cursor
         end = start + self.config.batch_size
         if not self.config.minutes:
-            end = min(end, math.ceil(self.config.epochs * len(self.examples)))
+            end = min(end, self.config.looks_at(len(self.examples)))
         return range(start, end)
 
     def _next_examples(self) -> list[Example]:
