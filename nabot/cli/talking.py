@@ -1,5 +1,6 @@
 """`nabot chat`: opens a bot or a source and hands it to the chat. In: flags, out: a conversation."""
 
+import sys
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 
@@ -39,7 +40,7 @@ def talk(name: str, *, base: str, system: str | None, pairs: list[str]) -> None:
     for key, value in parse_pairs(pairs).items():
         sampling = changed(sampling, key, str(value))
     chat(
-        _EngineChat(bare, bare.engine()),
+        _EngineChat(bare, bare.chat_engine(idle=sys.stdin.isatty())),
         name=opened.name,
         base=opened.record.base if opened.record else "",
         system=renderer.system if system is None else system,

@@ -10,8 +10,8 @@ store them like this (GGUF's Q4_0, Q4_1 and Q4_K). 8 bits: one scale a row. The 
 """
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from threading import Lock, Thread
 
 import torch
 import torch.nn.functional as F
@@ -26,41 +26,72 @@ FEW_ROWS = 4  # above, the dense product is faster (benchmarks/results)
 _LEVELS = 15  # steps between the lowest and the highest of 16 levels
 _OFF_LEVEL = 0.1  # of a step: what bfloat16 makes of a level; weights on no grid are off by up to a half
 _SAMPLE = 16  # rows that show whether weights have levels at all
+_ROWS_AT_ONCE = 1024  # few enough that a processor's cache holds them from one operation to the next
 _TILE = 16  # the 4-bit kernel takes a multiple of this many outputs
 
 Product = Callable[[Tensor], Tensor]
 
 
 class QuantisedGroup(LinearGroup):
-    """A linear group that multiplies a few rows by its packed weights and many by its dense ones."""
+    """A linear group that multiplies a few rows by its packed weights and many by its dense ones.
 
-    def __init__(self, dense: LinearGroup, packed: "Future[Product | None]") -> None:
+    The weights are packed when they are first needed so, or before, in the background (`pack_ahead`).
+    """
+
+    def __init__(self, dense: LinearGroup) -> None:
         nn.Module.__init__(self)
         self.path, self.members, self.in_features = dense.path, dense.members, dense.in_features
         self.weight, self.bias = dense.weight, dense.bias
-        self._packed = packed
+        self._product: Product | None = None
+        self._is_packed = False
+        self._packing = Lock()
+
+    def pack(self) -> None:
+        """Once; whoever comes meanwhile waits."""
+        with self._packing:
+            if not self._is_packed:
+                self._product, self._is_packed = packed(self.weight.data), True
 
     def forward(self, x_ND: Tensor, batch: TokenBatch | None) -> Tensor:
-        product = self._packed.result() if len(x_ND) <= FEW_ROWS and not torch.is_grad_enabled() else None
-        if product is None:
+        if not self._takes(x_ND, batch):
             return super().forward(x_ND, batch)
-        y = product(x_ND.bfloat16()).to(x_ND.dtype)
+        if not self._is_packed:
+            self.pack()
+        if self._product is None:
+            return super().forward(x_ND, batch)
+        y = self._product(x_ND.bfloat16()).to(x_ND.dtype)
         return y if self.bias is None else y.add_(self.bias)
+
+    def _takes(self, x_ND: Tensor, batch: TokenBatch | None) -> bool:
+        # A prompt of a few tokens is dense, too: only where answers are written does speed matter, and the first
+        # token need not wait for weights to be packed. The head, which has no batch, is asked by the row.
+        writes = batch is None or (batch.store is not None and max(batch.lengths) == 1)
+        return writes and len(x_ND) <= FEW_ROWS and not torch.is_grad_enabled()
 
 
 def quantise(decoder: Decoder) -> None:
-    """Packs every linear of the decoder, the head first, in the background: whoever needs one waits for it.
+    """Gives every linear of the decoder, and its head, packed weights for a few rows. Does nothing off the CPU.
 
-    The weights must not change any more: fuse an adapter before. Does nothing off the CPU.
+    The dense weights must not change any more: fuse an adapter before, or leave it attached.
     """
     if decoder.embedding.device.type != "cpu" or not (available("int8") or available("int4")):
         return
-    worker = ThreadPoolExecutor(1, thread_name_prefix="nabot-pack")
     if decoder.output is None:
         decoder.output = _tied_head(decoder)
-    for owner, name, group in sorted(linear_groups(decoder), key=lambda place: place[2].path != ""):
-        setattr(owner, name, QuantisedGroup(group, worker.submit(packed, group.weight.data)))
-    worker.shutdown(wait=False)
+    for owner, name, group in list(linear_groups(decoder)):
+        setattr(owner, name, QuantisedGroup(group))
+
+
+def pack_ahead(decoder: Decoder) -> None:
+    """Packs in the background, so that a person who still types waits for nothing later; the head first."""
+    groups = [m for m in decoder.modules() if isinstance(m, QuantisedGroup)]
+    groups.sort(key=lambda group: group.path != "")
+
+    def work() -> None:
+        for group in groups:
+            group.pack()
+
+    Thread(target=work, name="nabot-pack", daemon=True).start()
 
 
 def _tied_head(decoder: Decoder) -> LinearGroup:
@@ -141,10 +172,14 @@ def int4_product(q_OD: Tensor, scale_GO: Tensor, zero_GO: Tensor) -> Product:
 
 def eight_bits(weight_OD: Tensor) -> tuple[Tensor, Tensor]:
     """q [O, D] int8 and scale [O] bfloat16: weight ≈ q · scale."""
-    largest_O = weight_OD.abs().amax(1).float()
-    scale_O = (largest_O / 127).bfloat16()
-    step_O1 = torch.where(scale_O > 0, scale_O.float(), 1.0).unsqueeze(1)
-    return (weight_OD / step_O1).round_().clamp_(-127, 127).to(torch.int8), scale_O
+    q_OD = torch.empty(weight_OD.shape, dtype=torch.int8)
+    scale_O = torch.empty(len(weight_OD), dtype=torch.bfloat16)
+    for weight, q, scale in zip(*(x.split(_ROWS_AT_ONCE) for x in (weight_OD, q_OD, scale_O)), strict=True):
+        low, high = weight.aminmax(dim=1)
+        scale.copy_(torch.maximum(-low, high).div_(127))
+        step = torch.where(scale > 0, scale.float(), 1.0).unsqueeze(1)
+        q.copy_((weight / step).round_().clamp_(-127, 127))
+    return q_OD, scale_O
 
 
 def int8_product(weight_OD: Tensor) -> Product:

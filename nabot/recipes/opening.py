@@ -16,7 +16,7 @@ from nabot.errors import CheckpointError, ConfigError
 from nabot.models.decoder import Decoder
 from nabot.models.loading import load_decoder
 from nabot.models.precision import choose_device, choose_dtype
-from nabot.models.quantised import quantise
+from nabot.models.quantised import pack_ahead, quantise
 from nabot.rendering import BUILTIN, OWN, ChatTemplate, Renderer
 from nabot.sources import Model, Progress, base_hash, resolve
 from nabot.text import say
@@ -45,11 +45,18 @@ class Opened:
         record = self.record or BotRecord(base="", base_hash="", sampling=_LIVELY)
         return record.sampling_with(**changes)
 
-    def engine(self, *, one_stream: bool = False) -> Engine:
-        """`one_stream` writes a single answer about twice as fast, with weights of few bits (`nabot.models.quantised`)."""
-        if one_stream:
-            quantise(self.decoder)
+    def engine(self) -> Engine:
         return Engine(self.decoder, self.renderer)
+
+    def chat_engine(self, *, idle: bool) -> Engine:
+        """Writes one answer about twice as fast, with weights of few bits (`nabot.models.quantised`).
+
+        `idle`: a person is about to type, so they are packed meanwhile, and not behind the first token.
+        """
+        quantise(self.decoder)
+        if idle:
+            pack_ahead(self.decoder)
+        return self.engine()
 
     def fitted(self, conversation: Conversation, max_new_tokens: int) -> tuple[Conversation, int]:
         """Without the oldest turns that leave no room for an answer, and how many were dropped."""
