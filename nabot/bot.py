@@ -18,7 +18,7 @@ import tomli_w
 
 from nabot.artifacts import read_json, write_file
 from nabot.errors import CheckpointError, ConfigError
-from nabot.text import nearest, say
+from nabot.text import near_names, nearest, say
 from nabot.textmodel import Sampling
 
 RECORD, ADAPTER, TEMPLATE, RUN, REPORT, MANIFEST = (
@@ -30,6 +30,7 @@ RECORD, ADAPTER, TEMPLATE, RUN, REPORT, MANIFEST = (
     "manifest.json",
 )
 FORMAT = 1
+BOTS = Path("bots")  # where a person keeps them, unless they say otherwise
 _TEXTS = ("base", "base_hash", "base_licence", "method", "template", "system")
 
 
@@ -63,6 +64,21 @@ def is_unfinished(folder: Path) -> bool:
     return (folder / RUN / "settings.json").is_file() and not is_finished(folder)
 
 
+def bots_like(name: str) -> list[str]:
+    """Folders of bots beside `name`, here or in bots/, that it may have been meant to be, best first."""
+    wanted = Path(name)
+    found = [bot for folder in dict.fromkeys((wanted.parent, Path(), BOTS)) for bot in _bots_in(folder)]
+    near = nearest(wanted.name, sorted({bot.name for bot in found}))
+    return [bot.as_posix() for like in near for bot in found if bot.name == like]
+
+
+def _bots_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in folder.iterdir() if is_finished(entry) or is_unfinished(entry))
+    except (OSError, ValueError):  # ValueError: what was typed holds a zero byte
+        return []
+
+
 def write_record(folder: Path, record: BotRecord) -> None:
     """The last file of a bot: from now on it counts."""
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(record).items()}
@@ -77,7 +93,9 @@ def read_record(folder: Path) -> BotRecord:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise CheckpointError(say("bot.none", folder=folder)) from None
+        meant = bots_like(str(folder))
+        near = say("error.did_you_mean", names=", ".join(meant)) if meant else say("bot.none_near")
+        raise CheckpointError(say("bot.none", folder=folder, near=near)) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(say("bot.unreadable", path=path, reason=error)) from error
     if raw.get("format") != FORMAT:
@@ -95,8 +113,8 @@ def _checked(path: Path, raw: Mapping[str, Any]) -> BotRecord:
         raise CheckpointError(say("bot.sampling_not_table", path=path, seen=_shown(own)))
     names = [f.name for f in fields(Sampling)]
     for key in (key for key in own if key not in names):
-        near = ", ".join(nearest(key, names)) or "-"
-        raise CheckpointError(say("bot.unknown_sampling", path=path, key=key, nearest=near, known=", ".join(names)))
+        near = near_names(key, names)
+        raise CheckpointError(say("bot.unknown_sampling", path=path, key=key, near=near, known=", ".join(names)))
     record = BotRecord(**_with_tuples({f.name: raw[f.name] for f in fields(BotRecord) if f.name in raw}))
     try:
         record.sampling_with()

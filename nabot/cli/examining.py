@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from nabot.bot import REPORT
 from nabot.cli.output import console, pulling, put_json, tell
 from nabot.text import say
 
@@ -17,8 +18,8 @@ def sit_exam(bot: str, exam: Path, *, facts: Path | None, base: str, require: fl
         put_json(figures)
     else:
         print_exam(figures, console(to_stderr=False))
-        if (Path(bot) / "report" / "report.html").is_file():
-            tell(say("exam.report", path=Path(bot) / "report" / "report.html"))
+        report = Path(bot) / REPORT / "report.html"
+        tell(say("exam.report", path=report) if report.is_file() else say("exam.no_report", name=bot))
     best = figures["results"].get("tuned") or figures["results"]["base"]
     return 1 if require is not None and (best["accuracy"] or 0.0) < require else 0
 
@@ -40,5 +41,5 @@ def _examined(bot: str, exam: Path, *, facts: Path | None, base: str) -> dict[st
             if not screen.is_terminal:
                 tell(f"{what} ({count})")
 
-        watcher = ExamWatcher(pulling=progress, sitting=sitting, answered=lambda _: bar.advance(tasks[-1]))
+        watcher = ExamWatcher(pulling=progress, sitting=sitting, answered=lambda _: bar.advance(tasks[-1]), note=tell)
         return examine(bot, exam, facts=facts, base=base, watcher=watcher)[0]

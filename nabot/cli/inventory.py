@@ -1,6 +1,7 @@
 """`nabot models`, `pull`, `init`, `list`, `show`, `rm`: what is there, and what disk it takes."""
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from nabot.bot import RECORD, REPORT, is_finished, is_unfinished, read_manifest,
 from nabot.cli.output import console, pulling, put_json, tell
 from nabot.data import write_starter
 from nabot.errors import CheckpointError, ConfigError
-from nabot.sources import installed, models_folder, registry, remove, resolve
+from nabot.sources import check_removable, installed, is_model_name, models_folder, registry, remove, resolve
 from nabot.text import human_bytes, say
 
 _RUN_BYTES = 1_200_000_000  # process and activations: the peak of a run on smollm2, measured, less its weights
@@ -117,7 +118,9 @@ def list_bots(folder: Path, *, as_json: bool) -> None:
 
 
 def show_bot(folder: Path, *, as_json: bool) -> None:
-    """What a bot is made of."""
+    """What a bot is made of. Raises ConfigError for a model, CheckpointError if there is no finished bot."""
+    if is_model_name(str(folder)) and not folder.exists():
+        raise ConfigError(say("show.is_model", name=folder))
     record = read_record(folder)
     manifest = read_manifest(folder)
     row = {**_bot_row(folder), "record": {"template": record.template, "system": record.system}, "manifest": manifest}
@@ -131,6 +134,7 @@ def show_bot(folder: Path, *, as_json: bool) -> None:
             bot=folder,
             base=record.base,
             licence=record.base_licence,
+            parent=manifest.get("from") or "–",
             method=record.method,
             template=record.template,
             system=record.system or "–",
@@ -143,29 +147,38 @@ def show_bot(folder: Path, *, as_json: bool) -> None:
     )
 
 
-def remove_named(name: str, *, yes: bool, as_json: bool) -> None:
-    """Deletes a bot's folder or a pulled model, after asking."""
+def remove_named(name: str, *, yes: bool, as_json: bool) -> int:
+    """Deletes a bot's folder or a pulled model, after asking; status 1 if the answer is no.
+
+    Raises ConfigError for what is not there, or if there is nobody to ask.
+    """
     folder = Path(name)
     is_bot = is_finished(folder) or is_unfinished(folder)
-    if not yes and not _confirmed(say("rm.ask_bot" if is_bot else "rm.ask_model", name=name)):
-        raise ConfigError(say("rm.not_confirmed", name=name))
-    if is_bot:
-        freed = _size(folder)
-        (folder / RECORD).unlink(missing_ok=True)  # a half-deleted bot must not look finished
-        shutil.rmtree(folder)
+    if not is_bot:
+        check_removable(name)
+    if not yes and not _confirmed(name, say("rm.ask_bot" if is_bot else "rm.ask_model", name=name)):
+        removed, freed, told = None, 0, say("rm.kept", name=name)
     else:
-        freed = remove(name)
+        removed, freed = name, _remove_bot(folder) if is_bot else remove(name)
+        told = say("rm.done", name=name, size=human_bytes(freed))
     if as_json:
-        put_json({"removed": name, "bytes": freed})
+        put_json({"removed": removed, "bytes": freed})
     else:
-        tell(say("rm.done", name=name, size=human_bytes(freed)))
+        tell(told)
+    return 0 if removed else 1
 
 
-def _confirmed(question: str) -> bool:
-    import sys
+def _remove_bot(folder: Path) -> int:
+    """Returns the bytes that were freed."""
+    freed = _size(folder)
+    (folder / RECORD).unlink(missing_ok=True)  # a half-deleted bot must not look finished
+    shutil.rmtree(folder)
+    return freed
 
+
+def _confirmed(name: str, question: str) -> bool:
     if not sys.stdin.isatty():
-        return False
+        raise ConfigError(say("rm.not_confirmed", name=name))
     tell(question)
     return input().strip().lower() in ("y", "yes")
 

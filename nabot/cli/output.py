@@ -13,6 +13,8 @@ from nabot.text import human_bytes, human_seconds, say
 if TYPE_CHECKING:
     from rich.console import Console
 
+_WIDTH_OF_BAR = 80  # columns; a narrower terminal shows the numbers alone
+
 
 def console(*, to_stderr: bool = True) -> "Console":
     """Where people's text goes: standard error, unless it is the answer itself."""
@@ -65,14 +67,13 @@ class StepBar:
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
 
         self._console = console()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[text]}"),
-            console=self._console,
-        )
+        is_wide = self._console.width >= _WIDTH_OF_BAR
+        numbers = TextColumn("{task.fields[text]}", table_column=Column(no_wrap=is_wide))
+        bar = (TextColumn("{task.description}"), BarColumn(bar_width=24)) if is_wide else ()
+        self._bar = Progress(*bar, numbers, console=self._console)
         self._task: Any = None
         self._told = 0.0
         self._first = (0, 0.0)

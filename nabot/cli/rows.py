@@ -1,15 +1,16 @@
 """`nabot data check` and `nabot data show`. In: files, out: faults, or one row as the model will see it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from nabot.cli.output import console, pulling, put_json, tell
-from nabot.data.check import LengthOf, check
+from nabot.data.check import CheckReport, LengthOf, check
 from nabot.data.faults import listing
 from nabot.data.files import scan_file
 from nabot.errors import ConfigError, DataError
 from nabot.rendering import BUILTIN, OWN, ChatTemplate, Renderer, render_coloured
-from nabot.sources import resolve
-from nabot.text import say
+from nabot.sources import registry, resolve
+from nabot.text import counted, say
 from nabot.tokenizer import load_tokenizer
 
 
@@ -19,25 +20,33 @@ def check_rows(paths: list[Path], *, base: str, exam: Path | None, max_length: i
     if base:
         renderer = _renderer(base, template="", system="")
         length_of = lambda conversation: len(renderer.training(conversation).ids)  # noqa: E731
-    report = check(paths, exam=exam, length_of=length_of, max_tokens=max_length if base else None)
+    max_tokens = max_length if base else None
+    report = check(paths, exam=exam, length_of=length_of, max_tokens=max_tokens, language=_language(base))
     if as_json:
         put_json(report.as_dict())
     else:
-        for file in report.files:
-            tell(
-                say(
-                    "check.file",
-                    file=file.file,
-                    rows=file.num_rows,
-                    layout=file.layout,
-                    container=file.container,
-                    encoding=file.encoding,
-                )
-            )
-        if report.faults:
-            tell(listing(report.faults))
-        tell(say("check.faults" if report.faults else "check.good", rows=report.rows, count=len(report.faults)))
+        for line in _told(report):
+            tell(line)
     return 1 if report.faults else 0
+
+
+def _told(report: CheckReport) -> Iterator[str]:
+    """The report in sentences: the files, every fault, the notes."""
+    for scan in report.files:
+        how = {"layout": scan.layout, "container": scan.container, "encoding": scan.encoding}
+        yield say("check.file", file=scan.file, rows=counted("count.rows", scan.num_rows), **how)
+    if report.exam:
+        yield say("check.exam", file=report.exam, questions=counted("count.questions", report.questions))
+    if report.faults:
+        yield listing(report.faults, most=None)
+    rows, faults = counted("count.rows", report.rows), counted("count.faults", len(report.faults))
+    yield say("check.faults", rows=rows, faults=faults) if report.faults else say("check.good", rows=rows)
+    yield from (note.message for note in report.notes)
+
+
+def _language(base: str) -> str:
+    """What the base speaks, if it is in the registry; otherwise empty."""
+    return next((short.language for short in registry() if base in (short.name, short.source)), "")
 
 
 def show_row(path: Path, *, base: str, row: int, template: str, system: str, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nabot.cli.output import StepBar, pulling, put_json, tell
 from nabot.errors import ConfigError
-from nabot.text import human_bytes, human_seconds, nearest, say
+from nabot.text import human_bytes, human_seconds, near_names, say
 
 _METHODS = ("lora",)
 
@@ -35,8 +35,8 @@ class TuneFlags:
 def tune_bot(flags: TuneFlags, *, as_json: bool) -> None:
     """Checks what can be checked at once, then tunes."""
     if flags.method not in _METHODS:
-        near = ", ".join(nearest(flags.method, _METHODS)) or "-"
-        raise ConfigError(say("tune.unknown_method", method=flags.method, known=", ".join(_METHODS), nearest=near))
+        near, known = near_names(flags.method, _METHODS), ", ".join(_METHODS)
+        raise ConfigError(say("tune.unknown_method", method=flags.method, near=near, known=known))
     if not flags.data:
         raise ConfigError(say("tune.no_data"))
     if flags.out is None:

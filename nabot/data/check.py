@@ -1,4 +1,4 @@
-"""Is this data fit for tuning? In: conversation files, perhaps an exam, out: a report of rows and faults.
+"""Is this data fit for tuning? In: conversation files, perhaps an exam, out: a report of rows, faults and notes.
 
 Beside the faults of single rows: the same conversation twice, one question with two answers, an exam question among
 the rows to be learned, rows longer than the model can read.
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from nabot.conversation import Conversation, Message
-from nabot.data.exams import scan_exam
+from nabot.data.exams import ExamQuestion, scan_exam
 from nabot.data.faults import Fault, excerpt, problem
 from nabot.data.files import Scan, scan_file
+from nabot.data.notes import Note, notes
 from nabot.errors import NabotError
 
 LengthOf = Callable[[Conversation], int]  # tokens of the rendered conversation
@@ -28,6 +29,9 @@ class CheckReport:
     usable: int
     files: tuple[Scan, ...]
     faults: tuple[Fault, ...]
+    notes: tuple[Note, ...]
+    exam: str = ""  # its file; empty if none was given
+    questions: int = 0  # good ones in the exam
 
     def as_dict(self) -> dict[str, Any]:
         """What `nabot data check --json` prints."""
@@ -36,7 +40,9 @@ class CheckReport:
             for s in self.files
         ]
         faults = [fault.as_dict() for fault in self.faults]
-        return {"rows": self.rows, "usable": self.usable, "files": files, "faults": faults}
+        exam = {"file": self.exam, "questions": self.questions} if self.exam else None
+        told = [note.as_dict() for note in self.notes]
+        return {"rows": self.rows, "usable": self.usable, "files": files, "exam": exam, "faults": faults, "notes": told}
 
 
 def check(
@@ -45,22 +51,32 @@ def check(
     exam: Path | None = None,
     length_of: LengthOf | None = None,
     max_tokens: int | None = None,
+    language: str = "",
 ) -> CheckReport:
-    """Looks at every row; in each file faults come in the order of its rows.
+    """Looks at every row; in each file faults come in the order of its rows. `language` is the base's, if it is known.
 
     Raises DataError if a file as a whole cannot be read. The exam's own faults are part of the report.
     """
     scans = tuple(scan_file(path) for path in paths)
     faults = [fault for scan in scans for fault in (*scan.faults, *_too_long(scan, length_of, max_tokens))]
     faults += _repeated(scans)
+    questions: list[tuple[int, ExamQuestion]] = []
     if exam is not None:
         questions, exam_faults = scan_exam(exam)
         faults += exam_faults
         faults += _overlaps(scans, str(exam), [(row, question.conversation) for row, question in questions])
     order = {str(path): i for i, path in enumerate(paths)}
     faults.sort(key=lambda fault: (order.get(fault.file, len(order)), fault.row))
-    num_usable = sum(len(scan.conversations) for scan in scans)
-    return CheckReport(sum(scan.num_rows for scan in scans), num_usable, scans, tuple(faults))
+    usable = [conversation for scan in scans for _, conversation in scan.conversations]
+    return CheckReport(
+        rows=sum(scan.num_rows for scan in scans),
+        usable=len(usable),
+        files=scans,
+        faults=tuple(faults),
+        notes=notes(usable, language),
+        exam=str(exam or ""),
+        questions=len(questions),
+    )
 
 
 def question_key(conversation: Conversation) -> str:

@@ -17,6 +17,7 @@ from nabot.text import say
 _CHUNK_BYTES = 1 << 20
 _PROBED_BYTES = 4096
 _HANGUL_PROBED_LINES = 200
+_WORKBOOKS = (".xlsx", ".xlsm", ".xls")
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
@@ -42,6 +43,8 @@ def detect_encoding(path: Path) -> str:
             if start.startswith(mark):
                 return name
         if b"\0" in start:
+            if path.suffix.lower() in _WORKBOOKS:
+                raise DataError(say("data.workbook", path=path))
             raise DataError(say("data.not_text", path=path, offset=start.index(b"\0")))
         file.seek(0)
         return "utf-8" if _is_utf8(file) else _utf8_or_cp949(file)

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from nabot.conversation import Conversation
-from nabot.data.faults import Fault, Problem, excerpt, listing, num_faulty_rows, problem
+from nabot.data.faults import Fault, Problem, ascii_escapes, excerpt, listing, num_faulty_rows, problem
+from nabot.data.kinds import looks_like_training
 from nabot.data.layouts import Converted
 from nabot.data.rows import is_table, open_rows
 from nabot.data.validate import conversation_or_problems, nfc
 from nabot.errors import DataError
-from nabot.text import say
+from nabot.text import counted, near_names, say
 
+KEYS = ("messages", "accept", "reject", "group", "tools")
+FREE_KEYS = ("id", "fact", "topic", "tags", "source", "note", "comment")  # a person's own remarks, not read
 _ANY_TEXTS = ("", "\ue000")  # a pattern that finds itself in nothing and in a private letter finds itself everywhere
 
 
@@ -35,7 +38,7 @@ def read_exam(path: Path) -> list[ExamQuestion]:
     rows, faults = scan_exam(path)
     if faults:
         bad = num_faulty_rows(faults)
-        fields = {"files": path, "bad": bad, "rows": len(rows) + bad, "listing": listing(faults)}
+        fields = {"files": path, "bad": bad, "rows": counted("count.rows", len(rows) + bad), "listing": listing(faults)}
         raise DataError(say("data.faulty", **fields, next=say("data.correct_exam")))
     return [question for _, question in rows]
 
@@ -43,14 +46,17 @@ def read_exam(path: Path) -> list[ExamQuestion]:
 def scan_exam(path: Path) -> tuple[list[tuple[int, ExamQuestion]], list[Fault]]:
     """The good questions, with their row from 1, and everything that is wrong with the others.
 
-    Raises DataError for the file as a whole: missing, empty, not text, not JSON.
+    Raises DataError for the file as a whole: missing, empty, not text, not JSON, rows to learn.
     """
     raw = open_rows(path)
-    if raw.container == "unknown" or is_table(raw.container):
+    if raw.container in ("unknown", "text") or is_table(raw.container):
         raise DataError(say("data.exam_layout", path=path, seen=", ".join(map(excerpt, raw.header))))
+    rows = list(raw.rows)
+    if looks_like_training([row.value for row in rows if isinstance(row.value, dict)]):
+        raise DataError(say("data.is_rows", path=path))
     questions: list[tuple[int, ExamQuestion]] = []
     faults: list[Fault] = []
-    for row in raw.rows:
+    for row in rows:
         result = _question(row.value)
         if isinstance(result, ExamQuestion):
             questions.append((row.number, result))
@@ -77,6 +83,7 @@ def _question(value: Any) -> ExamQuestion | list[Problem]:
     )
     problems = [] if isinstance(conversation, Conversation) else conversation
     problems += [*_list_problems(value, "accept", needed=True), *_list_problems(value, "reject", needed=False)]
+    problems += _unknown_fields(value)
     group = value.get("group") or ""
     if not isinstance(group, str):
         problems.append(problem("not_text", "group", seen=excerpt(group)))
@@ -84,6 +91,14 @@ def _question(value: Any) -> ExamQuestion | list[Problem]:
         return problems
     reject = tuple(map(nfc, value.get("reject") or ()))
     return ExamQuestion(conversation, tuple(map(nfc, value["accept"])), reject, nfc(group))
+
+
+def _unknown_fields(row: Mapping[str, Any]) -> Iterator[Problem]:
+    """A misspelled "reject" would be no fault anywhere else: the answer would only never be rejected."""
+    for key in row:
+        if key not in KEYS and key not in FREE_KEYS:
+            known, free = ", ".join(KEYS), ", ".join(FREE_KEYS)
+            yield problem("unknown_field", ascii_escapes(key), near=near_names(key, KEYS), known=known, free=free)
 
 
 def _list_problems(row: Mapping[str, Any], key: str, *, needed: bool) -> Iterator[Problem]:

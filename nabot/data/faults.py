@@ -53,11 +53,11 @@ def problem(kind: str, field: str = "", *, fixable: bool = False, **values: Any)
     return Problem(field, kind, say(f"data.fault.{kind}", **values), fixable)
 
 
-def listing(faults: Sequence[Fault]) -> str:
-    """The first `FAULTS_LISTED` faults, a line each, and how many more there are."""
-    lines = [f"  {fault}" for fault in faults[:FAULTS_LISTED]]
-    if len(faults) > FAULTS_LISTED:
-        lines.append("  " + say("data.more_faults", count=len(faults) - FAULTS_LISTED))
+def listing(faults: Sequence[Fault], *, most: int | None = FAULTS_LISTED) -> str:
+    """The first `most` faults, a line each, and how many more there are; None: all of them."""
+    lines = [f"  {fault}" for fault in faults[:most]]
+    if len(faults) > len(lines):
+        lines.append("  " + say("data.more_faults", count=len(faults) - len(lines)))
     return "\n".join(lines)
 
 
@@ -67,7 +67,9 @@ def num_faulty_rows(faults: Sequence[Fault]) -> int:
 
 
 def excerpt(value: object) -> str:
-    """The beginning of a value, quoted, on one line."""
+    """The beginning of a value, quoted, on one line; the word "nothing" where there is none."""
+    if value is None:
+        return say("data.nothing")
     text = value if isinstance(value, str) else repr(value)
     short = text if len(text) <= _EXCERPT_CHARACTERS else text[: _EXCERPT_CHARACTERS - 1] + "…"
     return ascii_escapes(f'"{short}"')

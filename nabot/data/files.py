@@ -14,11 +14,12 @@ from nabot.conversation import Conversation
 from nabot.data.encoding import detect_encoding, read_lines
 from nabot.data.exams import ExamQuestion, read_exam, scan_exam
 from nabot.data.faults import Fault, Problem, excerpt, listing, num_faulty_rows, problem
-from nabot.data.layouts import LAYOUTS, Layout, choose_layout, nearest_layout
-from nabot.data.rows import RawRow, open_rows
+from nabot.data.kinds import looks_like_exam
+from nabot.data.layouts import ANSWERS, LAYOUTS, QUESTIONS, Layout, choose_layout, nearest_layout
+from nabot.data.rows import RawFile, RawRow, open_rows
 from nabot.data.validate import conversation_or_problems, nfc
 from nabot.errors import DataError
-from nabot.text import say
+from nabot.text import counted, say
 
 __all__ = [
     "ExamQuestion",
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 _PROBED_ROWS = 20
+_NAMES_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Scan:
 def scan_conversations(path: Path) -> tuple[list[tuple[int, Conversation]], list[Fault]]:
     """The good rows, with their number from 1, and everything that is wrong with the others.
 
-    Raises DataError only for the file as a whole: missing, empty, not text, an unknown layout.
+    Raises DataError only for the file as a whole: missing, empty, not text, an unknown layout, an exam.
     """
     scan = scan_file(path)
     return scan.conversations, scan.faults
@@ -65,9 +67,11 @@ def scan_conversations(path: Path) -> tuple[list[tuple[int, Conversation]], list
 def scan_file(path: Path) -> Scan:
     """`scan_conversations` with the container, layout and encoding that were detected."""
     raw = open_rows(path)
-    if raw.container == "unknown":
-        raise _unknown_layout(path, raw.header)
+    if raw.container in ("unknown", "text"):
+        raise _no_rows_of_ours(path, raw)
     head = _head(raw.rows)
+    if looks_like_exam(_objects(head)):
+        raise DataError(say("data.is_exam", path=path))
     layout = choose_layout(_objects(head))
     if layout is None and (keys := _keys(head)):
         raise _unknown_layout(path, keys)
@@ -95,7 +99,8 @@ def read_conversations(
     faults = [fault for scan in scans for fault in scan.faults]
     conversations = [conversation for scan in scans for _, conversation in scan.conversations]
     if faults and (not skip_faulty or not conversations):
-        rows, files = sum(scan.num_rows for scan in scans), ", ".join(scan.file for scan in scans)
+        rows = counted("count.rows", sum(scan.num_rows for scan in scans))
+        files = ", ".join(scan.file for scan in scans)
         bad = num_faulty_rows(faults)
         next_step = say("data.skip_faulty" if conversations else "data.nothing_left")
         raise DataError(say("data.faulty", files=files, bad=bad, rows=rows, listing=listing(faults), next=next_step))
@@ -118,10 +123,9 @@ def conversations_from(rows: Sequence[Conversation | Mapping[str, Any]]) -> list
         else:
             faults += [found.at(place, number) for found in result]
     if faults or not conversations:
-        bad, next_step = num_faulty_rows(faults), say("data.nothing_left")
-        raise DataError(
-            say("data.faulty", files=place, bad=bad, rows=len(rows), listing=listing(faults), next=next_step)
-        )
+        bad, num_rows = num_faulty_rows(faults), counted("count.rows", len(rows))
+        fields = {"files": place, "bad": bad, "rows": num_rows, "listing": listing(faults)}
+        raise DataError(say("data.faulty", **fields, next=say("data.nothing_left")))
     return conversations
 
 
@@ -174,9 +178,18 @@ def _keys(rows: Sequence[RawRow]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for row in _objects(rows) for key in row))
 
 
+def _no_rows_of_ours(path: Path, raw: RawFile) -> DataError:
+    """The error of a file that is neither JSON nor a table with a known header."""
+    seen = ", ".join(map(excerpt, raw.header[:_NAMES_SHOWN]))
+    if raw.container == "text":
+        return DataError(say("data.plain_text", path=path, seen=seen))
+    names = {"questions": ", ".join(QUESTIONS), "answers": ", ".join(ANSWERS)}
+    return DataError(say("data.unknown_header", path=path, seen=seen, **names))
+
+
 def _unknown_layout(path: Path, keys: Sequence[str]) -> DataError:
     known = "; ".join(f"{layout.name} ({', '.join(layout.keys)})" for layout in LAYOUTS)
-    seen = ", ".join(excerpt(key) for key in keys[:8])
+    seen = ", ".join(excerpt(key) for key in keys[:_NAMES_SHOWN])
     near = nearest_layout(keys)
     if near is None:
         return DataError(say("data.unknown_layout", path=path, seen=seen, known=known))

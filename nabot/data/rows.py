@@ -16,10 +16,11 @@ from nabot.data.encoding import Line, detect_encoding, read_lines
 from nabot.data.faults import Problem, excerpt, problem
 from nabot.data.layouts import table_header
 
-Container = Literal["jsonl", "json", "csv", "tsv", "unknown"]
+Container = Literal["jsonl", "json", "csv", "tsv", "unknown", "text"]
 
 _PROBED_LINES = 20
 _JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")
+_TABLE_SUFFIXES = (".csv", ".tsv")
 _DELIMITERS = ",\t;"
 _CELL_CHARACTERS = 1 << 30
 
@@ -34,7 +35,10 @@ class RawRow:
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file that was opened; `rows` can be walked once. `header` are the columns of a table."""
+    """A file that was opened; `rows` can be walked once. `header` are the columns of a table.
+
+    There are no rows where the container is "unknown" (a table without a known header) or "text" (no table at all).
+    """
 
     container: Container
     encoding: str
@@ -62,7 +66,9 @@ def open_rows(path: Path) -> RawFile:
         or any(text.lstrip().startswith(("{", "[")) for text in texts)
     ):
         return RawFile("jsonl", encoding, _line_rows(lines))
-    return RawFile("unknown", encoding, iter(()), tuple(_cells(first, max(_DELIMITERS, key=first.count))))
+    delimiter = _likely_delimiter(path, texts)
+    header = tuple(_cells(first, delimiter)) if delimiter else (first.strip(),)
+    return RawFile("unknown" if delimiter else "text", encoding, iter(()), header)
 
 
 def _is_whole(line: str) -> bool:
@@ -217,6 +223,14 @@ def _decoded(lines: Iterator[Line], bad: list[Line]) -> Iterator[str]:
 def _delimiter(line: str) -> str:
     """What separates the columns if this line is the header of a table that nabot knows; otherwise empty."""
     return next((d for d in _DELIMITERS if d in line and table_header(_cells(line, d))), "")
+
+
+def _likely_delimiter(path: Path, lines: list[str]) -> str:
+    """What cuts lines without a known header into cells: it stands equally often in each. Empty for plain text."""
+    delimiter = max(_DELIMITERS, key=lines[0].count)
+    counts = {line.count(delimiter) for line in lines}
+    is_table = path.suffix.lower() in _TABLE_SUFFIXES or (len(lines) > 1 and len(counts) == 1 and counts != {0})
+    return delimiter if is_table else ""
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

@@ -98,8 +98,8 @@ def sit(
 def result(exam: Path | str, sheets: Mapping[Contestant, Sheet]) -> dict[str, Any]:
     """The figures of all sheets, as JSON-like data; contestants who did not sit are left out.
 
-    `general.kept`: of the general questions that the base answered right, the share that the tuned one still does.
-    Its figures are None where there is nothing to count.
+    `general.kept`: of the general questions that the base answered right (`known` of them), the share that the tuned
+    one still does, with its 95 % interval. Its figures are None where there is nothing to count.
     """
     present = {name: sheets[name] for name in CONTESTANTS if name in sheets}
     return {
@@ -157,8 +157,16 @@ def _general(sheets: Mapping[Contestant, Sheet]) -> dict[str, Any]:
     rights = {name: [m.right for m in sheet.general] for name, sheet in sheets.items()}
     base, tuned = rights.get("base", []), rights.get("tuned", [])
     known = [still for before, still in zip(base, tuned, strict=False) if before]
-    questions = max(len(base), len(tuned))
-    return {"base": _mean(base), "tuned": _mean(tuned), "kept": _mean(known), "questions": questions}
+    low, high = wilson_interval(sum(known), len(known))
+    return {
+        "base": _mean(base),
+        "tuned": _mean(tuned),
+        "kept": _mean(known),
+        "low": low,
+        "high": high,
+        "known": len(known),
+        "questions": max(len(base), len(tuned)),
+    }
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -12,6 +12,7 @@ from typing import Any
 Point = tuple[float, float]  # step and loss; or x and y in pixels from the upper left corner
 
 _TOP, _RIGHT, _BOTTOM, _LEFT = 32, 24, 48, 44  # pixels around the plot, for the labels
+_LEAST = 1e-300  # a loss below it is drawn as none: floats that small cannot be divided into steps
 _SMOOTHING = 1 / 20  # of the run: the window of the running mean
 
 
@@ -84,7 +85,7 @@ def ticks(highest: float, count: int, *, whole: bool = False) -> list[float]:
 
     About `count` steps, never more than twice as many; `whole` keeps them integers.
     """
-    highest = highest if highest > 0 else 1.0
+    highest = highest if highest > _LEAST else 1.0
     rough = highest / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(f * power for f in (1, 2, 5, 10) if f * power >= rough * 0.999)

@@ -121,5 +121,6 @@ def _general_rows(result: Mapping[str, Any]) -> Iterator[Row]:
     label = say("evals.row.general", count=general["questions"])
     yield Row(label, "figure", tuple(Cell(percent(general.get(name))) for name in names))
     if general["kept"] is not None:
-        kept = {"tuned": general["kept"]}
-        yield Row(say("evals.row.kept"), "figure", tuple(Cell(percent(kept.get(name))) for name in names))
+        nobody, kept = Cell(say("evals.nothing")), Cell(percent(general["kept"]), interval(general))
+        label = say("evals.row.kept", count=general["known"])
+        yield Row(label, "figure", tuple(kept if name == "tuned" else nobody for name in names))

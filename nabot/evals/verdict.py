@@ -6,7 +6,8 @@ from typing import Any
 from nabot.text import say
 
 _HALF = 0.5
-_KEPT_WELL = 0.9  # below this, forgetting deserves a sentence of its own
+_KEPT_WELL = 0.9  # surely below this, forgetting deserves advice
+_ENOUGH = 10  # questions; from fewer, no share is worth a sentence
 
 
 def percent(share: float | None) -> str:
@@ -21,9 +22,7 @@ def percent(share: float | None) -> str:
 
 
 def interval(figures: Mapping[str, Any]) -> str:
-    """The 95 % interval, such as "84-95 %"; nothing was asked, nothing is known."""
-    if not figures["questions"]:
-        return say("evals.nothing")
+    """The 95 % interval, such as "84-95 %"."""
     return say("evals.interval", low=round(figures["low"] * 100), high=round(figures["high"] * 100))
 
 
@@ -54,10 +53,17 @@ def remarks(result: Mapping[str, Any]) -> list[str]:
     tuned, prompted = results.get("tuned"), results.get("prompted")
     if tuned and prompted and prompted["low"] > tuned["high"]:
         found.append(say("evals.remark.prompt_better"))
-    kept = result["general"]["kept"]
-    if kept is not None:
-        found.append(say("evals.remark.kept" if kept >= _KEPT_WELL else "evals.remark.forgot", kept=percent(kept)))
+    if result["general"]["kept"] is not None:
+        found.append(_kept(result["general"]))
     return found
+
+
+def _kept(general: Mapping[str, Any]) -> str:
+    """What became of the general knowledge, said as carefully as what was learned."""
+    fields = {"kept": percent(general["kept"]), "count": general["known"], "interval": interval(general)}
+    if general["known"] < _ENOUGH:
+        return say("evals.remark.kept_few", **fields)
+    return say("evals.remark.forgot" if general["high"] < _KEPT_WELL else "evals.remark.kept", **fields)
 
 
 def _learned(tuned: Mapping[str, Any], base: Mapping[str, Any]) -> str:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from nabot.adapters import load_adapter
+from nabot.artifacts import read_json
 from nabot.bot import ADAPTER, REPORT, RUN, BotRecord, read_manifest
 from nabot.data import ExamQuestion, read_exam, read_text
 from nabot.evals.exam import Contestant, Marked, Sheet, result, sit
 from nabot.evals.report import Report, write_report
 from nabot.recipes.opening import Opened, names_bot, open_base_of, open_source
 from nabot.sources import Progress
+from nabot.text import say
 from nabot.textmodel import Sampling
 from nabot.train.journal import read_journal
 
@@ -29,6 +31,7 @@ class ExamWatcher:
     pulling: Progress | None = None
     sitting: Callable[[str, int], None] = lambda *_: None  # contestant, number of questions
     answered: Callable[[Marked], None] = lambda _: None
+    note: Callable[[str], None] = lambda _: None  # something worth knowing, in words
 
 
 def examine(
@@ -39,6 +42,8 @@ def examine(
     facts_text = read_text(facts) if facts else ""
     folder = Path(name)
     opened, record = _open(name, base=base, pulling=watcher.pulling)
+    if record is not None and not facts_text and _was_prompted(folder):
+        watcher.note(say("exam.loses_prompted", path=folder / REPORT))
     sampling = _sampling(record)
     sheets: dict[Contestant, Sheet] = {"base": _sit("base", opened, questions, sampling, watcher)}
     if facts_text:
@@ -56,6 +61,14 @@ def _open(name: str, *, base: str, pulling: Progress | None) -> tuple[Opened, Bo
     if names_bot(name, base):
         return open_base_of(Path(name), base=base, progress=pulling)
     return open_source(name, progress=pulling), None
+
+
+def _was_prompted(folder: Path) -> bool:
+    """Whether the bot's last report has the column of the base with the facts, which is then asked anew or lost."""
+    try:
+        return "prompted" in read_json(folder / REPORT / "report.json")["results"]
+    except (OSError, ValueError, TypeError, LookupError):  # no report, or a damaged one
+        return False
 
 
 def _sampling(record: BotRecord | None) -> Sampling:

@@ -20,6 +20,7 @@ def write_manifest(
     """BOT/manifest.json and the model card, BOT/README.md."""
     manifest = {
         "base": {"source": record.base, "hash": record.base_hash},
+        "from": plan.parent or None,
         "inputs": plan.inputs,
         "rows": {"read": rows, "learned": learned, "held_out": held_out},
         "settings": _decisive(plan.settings),
@@ -51,6 +52,7 @@ def _card(out: Path, record: BotRecord, figures: dict[str, Any]) -> str:
     return say(
         "manifest.card",
         name=out.name,
+        out=out,
         base=record.base,
         licence=record.base_licence,
         steps=figures["steps"],

@@ -33,6 +33,7 @@ class RunPlan:
     probes: tuple[str, ...] = ()
     began: str = "1970-01-01T00:00:00"  # local time; what a template that writes the date takes for today
     start: str = ""  # folder below BOT/run with the adapter to go on with
+    parent: str = ""  # the bot that this adapter was taken from, as the person named it
     settings: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)  # file → SHA-256
 
@@ -47,7 +48,8 @@ class RunPlan:
             raw = read_json(path)
             plan = cls(**{**raw, "probes": tuple(raw["probes"])})
             datetime.fromisoformat(plan.began)
-            "".join((plan.base, plan.template, plan.system, plan.start, *plan.probes))  # texts, all of them
+            texts = (plan.base, plan.template, plan.system, plan.start, plan.parent, *plan.probes)
+            "".join(texts)  # raises if one of them is none
             Settings().with_values(plan.settings)
             return plan
 

@@ -18,7 +18,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from nabot.adapters import LoraConfig
 from nabot.errors import ConfigError
-from nabot.text import nearest, say
+from nabot.text import near_names, say
 from nabot.train.config import TrainConfig
 
 _THREADS_A_CORE = 4
@@ -38,8 +38,8 @@ class Settings:
         known = dict(_keys())
         for key in values:
             if key not in known:
-                near = ", ".join(nearest(key, list(known))) or "-"
-                raise ConfigError(say("settings.unknown", key=key, nearest=near, known=", ".join(known)))
+                near = near_names(key, list(known))
+                raise ConfigError(say("settings.unknown", key=key, near=near, known=", ".join(known)))
         changes = {key: _converted(key, value, known[key]) for key, value in values.items()}
         lora = {k: v for k, v in changes.items() if k in _names(LoraConfig)}
         train = {k: v for k, v in changes.items() if k in _names(TrainConfig)}

@@ -129,6 +129,7 @@ def _planned(request: TuneRequest) -> RunPlan:
         system=system,
         probes=request.probes,
         start="start" if request.start_from else "",
+        parent=str(request.start_from or ""),
         began=datetime.now().isoformat(timespec="seconds"),
         settings=settings.as_dict(),
         inputs={str(p): file_sha256(p) for p in request.inputs},

@@ -8,8 +8,9 @@ and `registry()` are for `nabot models`, `nabot rm`. The way: `names.py` parses,
 from nabot.sources.basehash import base_hash
 from nabot.sources.licence import commercial_use, licence_of
 from nabot.sources.model import Model, Progress
+from nabot.sources.names import is_model_name
 from nabot.sources.registry import ShortName, registry
-from nabot.sources.resolving import remove, resolve
+from nabot.sources.resolving import check_removable, remove, resolve
 from nabot.sources.store import Installed, installed, models_folder
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "Progress",
     "ShortName",
     "base_hash",
+    "check_removable",
     "commercial_use",
     "installed",
+    "is_model_name",
     "licence_of",
     "models_folder",
     "registry",

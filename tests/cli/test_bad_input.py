@@ -126,6 +126,22 @@ def layout_that_comes_near(w: World) -> list[str]:
     return w.tune(data=str(write_rows(w.folder / "mine.jsonl", [{"instruction": "Tea?", "outptu": "Yes."}])))
 
 
+def exam_as_rows(w: World) -> list[str]:
+    return w.tune(data=w.exam)
+
+
+def table_with_other_headers(w: World) -> list[str]:
+    return w.tune(data=w.file("mine.csv", "문의내용,답변내용\n몇 시?,7시\n"))
+
+
+def plain_text(w: World) -> list[str]:
+    return w.tune(data=w.file("notes.txt", "We open at 7.\nTea, cake and bread.\n"))
+
+
+def excel_workbook(w: World) -> list[str]:
+    return w.tune(data=w.file("mine.xlsx", b"PK\x03\x04\x14\x00\x00\x00"))
+
+
 def no_assistant_turn(w: World) -> list[str]:
     return w.tune_row({"messages": [QUESTION]})
 
@@ -163,6 +179,14 @@ def checking_a_missing_file(w: World) -> list[str]:
 
 def misspelled_setting(w: World) -> list[str]:
     return w.tune("--set", "larning_rate=1")
+
+
+def setting_like_no_other(w: World) -> list[str]:
+    return w.tune("--set", "foo=3")
+
+
+def target_like_no_other(w: World) -> list[str]:
+    return w.tune("--set", "targets=foo")
 
 
 def setting_without_value(w: World) -> list[str]:
@@ -574,12 +598,32 @@ def unknown_sampling(w: World) -> list[str]:
     return ["chat", w.bot(), "--set", "temprature=1"]
 
 
+def chat_with_a_bot_named_by_halves(w: World) -> list[str]:
+    (w.folder / "bots").mkdir()
+    w.bot("bots/shop2")
+    (w.folder / "shop").mkdir()  # with rows, say: nobody can chat with it
+    return ["chat", "shop2"]
+
+
 def showing_no_bot(w: World) -> list[str]:
     return ["show", w.out]
 
 
+def showing_a_bot_that_is_misspelt(w: World) -> list[str]:
+    w.bot("shop2")
+    return ["show", "shop3"]
+
+
+def showing_a_model(w: World) -> list[str]:
+    return ["show", "smollm2"]
+
+
 def removing_unasked(w: World) -> list[str]:
     return ["rm", w.bot()]
+
+
+def removing_nobody(w: World) -> list[str]:
+    return ["rm", "bots/nobody"]
 
 
 def removing_a_persons_own_model(w: World) -> list[str]:
@@ -595,6 +639,11 @@ def init_in_a_full_folder(w: World) -> list[str]:
 
 def missing_exam(w: World) -> list[str]:
     return ["exam", w.bot(), "nowhere.jsonl"]
+
+
+def exam_with_a_misspelt_field(w: World) -> list[str]:
+    rows = [{"messages": [QUESTION], "accept": ["yes"], "rejct": ["no"]}]
+    return ["exam", w.bot(), str(write_rows(w.folder / "mine.jsonl", rows))]
 
 
 def rows_as_exam(w: World) -> list[str]:
@@ -651,6 +700,10 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
     (nothing_but_broken_json, ("3 of 3 rows", "mine.jsonl:1", "broken JSON", "nothing is left")),
     (unknown_layout, ("mine.jsonl", '"colour", "size"', "messages", "Rename")),
     (layout_that_comes_near, ("mine.jsonl", '"outptu"', "Nearest", "instruction, output", "Rename")),
+    (exam_as_rows, ("exam.jsonl", "looks like an exam file", "expected rows to learn", "--exam")),
+    (table_with_other_headers, ("mine.csv", '"문의내용"', "질문, 문의", "답변, 답", "Rename the columns")),
+    (plain_text, ("notes.txt", "plain text", "We open at 7.", "nabot init")),
+    (excel_workbook, ("mine.xlsx", "Excel workbook", "CSV UTF-8")),
     (no_assistant_turn, ("mine.jsonl:2", "messages", "assistant", "--skip-faulty")),
     (roles_out_of_order, ("mine.jsonl:2:messages[1].role", "user after", "expected assistant", "--skip-faulty")),
     (empty_answer, ("mine.jsonl:2:messages[1].content", "empty answer", "expected text", "--skip-faulty")),
@@ -660,6 +713,8 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
     (no_such_row, ("rows.jsonl", "no row 999", "last good row is 24")),
     (checking_a_missing_file, ("nowhere.jsonl", "no such file", "check the name")),
     (misspelled_setting, ("larning_rate", "Nearest: learning_rate", "Known")),
+    (setting_like_no_other, ("unknown setting foo.\nKnown",)),
+    (target_like_no_other, ("no linear is called foo. Known",)),
     (setting_without_value, ("--set rank", "key=value")),
     (word_for_a_number, ("rank", "'x'", "expected: int")),
     (endless_rank, ("rank", "'inf'", "expected: int")),
@@ -717,7 +772,7 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
     (exam_of_a_source_and_a_base, ("tiny", "--base", "no bot", "Leave --base out")),
     (going_on_from_another_base, ("parent", "other weights", "--base")),
     (going_on_in_the_same_folder, ("bot", "goes on from", "--out")),
-    (going_on_from_no_bot, ("no bot here", "nabot tune")),
+    (going_on_from_no_bot, ("no bot here", "`nabot list`", "--out bots/NAME")),
     (out_holds_a_bot, ("bot", "finished bot", "--force")),
     (forced_with_a_bad_base, ("smolm2", "Did you mean smollm2")),
     (out_is_unfinished, ("bot", "not finished", "--resume", "--force")),
@@ -761,15 +816,20 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
     (missing_adapter, ("adapter_config.json", "cannot be read")),
     (truncated_adapter, ("adapter_model.safetensors", "again")),
     (missing_template, ("template.jinja", "tune again")),
-    (chat_with_nobody, ("bots/nobody", "no such source")),
+    (chat_with_nobody, ("bots/nobody", "no such source. Neither")),
+    (chat_with_a_bot_named_by_halves, ("shop2", "no such source. Did you mean bots/shop2")),
     (bad_sampling, ("temperature", "hot", "expected a number")),
     (unknown_sampling, ("temprature", "nearest is temperature")),
     (showing_no_bot, ("no bot here", "nabot tune")),
+    (showing_a_bot_that_is_misspelt, ("shop3", "no bot here", "Did you mean shop2?")),
+    (showing_a_model, ("smollm2", "a model, not a bot", "nabot models")),
     (removing_unasked, ("not deleted", "--yes")),
+    (removing_nobody, ("bots/nobody", "no such source")),
     (removing_a_persons_own_model, ("your own file", "Delete it yourself")),
     (init_in_a_full_folder, ("already holds", "--force")),
     (missing_exam, ("nowhere.jsonl", "no such file", "check the name")),
-    (rows_as_exam, ("rows.jsonl:1:", "accept", "Nothing was asked")),
+    (rows_as_exam, ("rows.jsonl", "looks like rows to learn", "expected an exam", "nabot tune")),
+    (exam_with_a_misspelt_field, ("mine.jsonl:1:rejct", "Nearest: reject", "Nothing was asked")),
     (exam_with_bad_pattern, ("mine.jsonl:1:accept[0]", "regular expression", "mine.jsonl:2:accept")),
     (missing_facts, ("nowhere.md", "no such file", "check the name")),
     (percent_for_a_share, ("--require", "less than or equal to 1")),

@@ -26,7 +26,7 @@ VERBS = [
 ]  # fmt: skip
 # ids that code puts together: say(f"sampling.field.{name}")
 BUILT = (
-    "data.fault.", "evals.contestant.", "evals.row.", "evals.verdict.", "exam.sitting_", "report.licences.",
+    "count.", "data.fault.", "evals.contestant.", "evals.row.", "evals.verdict.", "exam.sitting_", "report.licences.",
     "report.role.", "sampling.field.",
 )  # fmt: skip
 
@@ -90,8 +90,11 @@ def _calls_of_say() -> Iterator[tuple[str, ast.Call]]:
 
 
 def _quoted_ids() -> set[str]:
-    """Every string of the package that looks like an id, wherever it stands: tables, conditions, templates."""
-    found: set[str] = set()
+    """Every string of the package that looks like an id, wherever it stands: tables, conditions, templates.
+
+    In text.py, which holds them all, only those that its own functions say.
+    """
+    found = {node.args[0].value for _, node in _calls_of_say() if isinstance(node.args[0], ast.Constant)}
     for path in [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.jinja")]:
         if path.name != "text.py":
             found |= set(re.findall(r"[\"']([a-z]+(?:\.[a-z0-9_]+)+)[\"']", path.read_text(encoding="utf-8")))

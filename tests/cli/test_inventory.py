@@ -1,5 +1,6 @@
 """`nabot list` and its kin: what is there is shown, also beside something damaged."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -53,6 +54,51 @@ def test_a_damaged_report_hides_neither_its_bot_nor_another(
     assert capsys.readouterr().out.count("(damaged)") == 1
     assert run(["show", str(bots / "bad")]) == 0
     assert "(damaged)" in capsys.readouterr().err
+
+
+class Typed(io.StringIO):
+    """A terminal on which this was typed."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bot_stays_where_the_person_says_no(
+    bots: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", Typed("n\n"))
+    assert run(["rm", str(bots / "good")]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == f"{bots / 'good'}: not deleted"
+    assert (bots / "good" / "bot.toml").is_file()
+
+
+def test_a_bot_is_deleted_where_the_person_says_yes(bots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", Typed("y\n"))
+    assert run(["rm", str(bots / "good")]) == 0
+    assert [path.name for path in bots.iterdir()] == ["bad"]
+
+
+def test_nobody_is_asked_about_what_is_not_there(
+    bots: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", Typed("y\n"))
+    assert run(["rm", "nix"]) == 2
+    told = capsys.readouterr().err
+    assert "no such source" in told
+    assert "Delete" not in told
+
+
+def test_the_bot_that_another_goes_on_from_is_shown(bots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = bots / "good" / "manifest.json"
+    values = json.loads(manifest.read_text(encoding="utf-8"))
+    manifest.write_text(json.dumps({**values, "from": "bots/first"}), encoding="utf-8")
+    assert run(["show", str(bots / "good")]) == 0
+    assert "  from      bots/first\n" in capsys.readouterr().err
+
+
+def test_a_bot_that_goes_on_from_none_is_shown(bots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["show", str(bots / "good")]) == 0
+    assert "  from      –\n" in capsys.readouterr().err
 
 
 def test_a_model_fits_where_its_weights_and_a_run_do() -> None:

@@ -29,13 +29,20 @@ def kinds(report: CheckReport) -> list[tuple[int, str]]:
 
 
 def test_clean_rows_have_no_faults_and_the_report_has_the_agreed_form(tmp_path: Path):
-    path = put(tmp_path, ("a?", "1"), ("b?", "2"))
+    path, count = put(tmp_path, *((f"{i}?", f"{i}") for i in range(100))), 100
     assert check([path]).as_dict() == {
-        "rows": 2,
-        "usable": 2,
-        "files": [{"file": str(path), "rows": 2, "container": "jsonl", "layout": "messages", "encoding": "utf-8"}],
+        "rows": count,
+        "usable": count,
+        "files": [{"file": str(path), "rows": count, "container": "jsonl", "layout": "messages", "encoding": "utf-8"}],
+        "exam": None,
         "faults": [],
+        "notes": [],
     }
+
+
+def test_the_report_counts_the_good_questions_of_the_exam(tmp_path: Path):
+    data, exam = put(tmp_path, ("a?", "1")), put_exam(tmp_path, ("q?",), ("r?",))
+    assert check([data], exam=exam).as_dict()["exam"] == {"file": str(exam), "questions": 2}
 
 
 def test_faults_are_plain_objects_in_the_order_of_rows(tmp_path: Path):

@@ -43,6 +43,9 @@ def test_questions_carry_conversation_patterns_and_group(tmp_path: Path):
         ({"reject": "8시"}, "not_patterns", "reject"),
         ({"reject": ["/[/"]}, "bad_pattern", "reject[0]"),
         ({"group": 7}, "not_text", "group"),
+        ({"groop": "general"}, "unknown_field", "groop"),
+        ({"rejct": ["8시"]}, "unknown_field", "rejct"),
+        ({"colour": "red"}, "unknown_field", "colour"),
         ({"messages": [*ASK, {"role": "assistant", "content": "a"}]}, "last_not_user", "messages[1].role"),
         ({"messages": []}, "no_messages", "messages"),
         ({"messages": [{"role": "user", "content": ""}]}, "empty_question", "messages[0].content"),
@@ -57,6 +60,21 @@ def test_each_fault_has_its_kind_row_and_field(tmp_path: Path, change: dict[str,
 def test_a_bad_pattern_names_its_position(tmp_path: Path):
     _, (fault,) = scan_exam(put(tmp_path, GOOD | {"accept": ["/ab(/"]}))
     assert "character 3" in fault.message
+
+
+def test_a_misspelt_field_names_the_nearest_one(tmp_path: Path):
+    _, (fault,) = scan_exam(put(tmp_path, GOOD | {"rejct": ["8시"]}))
+    assert "Nearest: reject" in fault.message
+
+
+def test_a_persons_own_remarks_are_no_fault(tmp_path: Path):
+    remarks = {"id": 7, "fact": 2, "topic": "hours", "tags": [], "source": "web", "note": "x", "comment": "y"}
+    assert scan_exam(put(tmp_path, GOOD | remarks))[1] == []
+
+
+def test_a_missing_list_is_seen_as_nothing(tmp_path: Path):
+    _, (fault,) = scan_exam(put(tmp_path, {"messages": ASK}))
+    assert fault.message.startswith("seen nothing; expected accept")
 
 
 def test_an_exam_with_a_fault_is_refused(tmp_path: Path):

@@ -180,7 +180,13 @@ def test_skip_faulty_does_not_go_on_with_nothing(tmp_path: Path):
         ("a.jsonl", b'{"q": "a", "ans": "b"}', ["unknown layout", "Nearest: question-answer"]),
         ("a.jsonl", b'{"x": "a"}', ["unknown layout", "None", "messages", "sharegpt", "alpaca", "prompt-completion"]),
         ("a.csv", b"hi,there\na,b\n", ["unknown layout", '"hi", "there"', "first line"]),
-        ("a.txt", b"hello world\n", ["unknown layout"]),
+        ("a.csv", "문의내용,답변내용\na,b\n".encode(), ["question, q,", "질문, 문의,", "answer, a,", "답변, 답,"]),
+        ("a.csv", "몇 시?,7시\n".encode("cp949"), ['"몇 시?", "7시"', "a row already"]),
+        ("a.txt", b"x;y\n1;2\n", ['"x", "y"', "names of the columns"]),
+        ("a.txt", b"hello world\n", ["plain text", '"hello world"']),
+        ("facts.md", b"# We\n\n- Open at 7, closed at 9.\n- Tea.\n", ["plain text", "nabot init", "--facts"]),
+        ("notes.txt", b"Tea, cake\nBread\n", ["plain text"]),
+        ("a.xlsx", b"PK\x03\x04\x00\x00", ["Excel workbook", "CSV UTF-8"]),
     ],
 )
 def test_a_file_that_cannot_be_used_at_all_is_explained(tmp_path: Path, name: str, content: bytes, words: list[str]):

@@ -22,6 +22,7 @@ PRICE = question("What is a moon latte?", "5,300")
 FRIEND = question("And his friend?", "Bora", group="multi-turn")
 SKY = question("Which colour has the sky?", "blue", group="general")
 SUM = question("What is two and two?", "four", group="general")
+SHARES = ("base", "tuned", "kept", "questions")
 EXAM = [CAT, SKY, PRICE, FRIEND, SUM]
 
 TUNED = Echo(
@@ -148,18 +149,28 @@ def test_the_result_has_the_fields_that_scripts_rely_on():
 
 def test_kept_is_the_share_of_what_the_base_knew():
     sheets = {"base": sit(BASE, EXAM, Sampling()), "tuned": sit(TUNED, EXAM, Sampling())}
-    assert result("e", sheets)["general"] == {"base": 1.0, "tuned": 0.5, "kept": 0.5, "questions": 2}
+    general = result("e", sheets)["general"]
+    assert {k: general[k] for k in SHARES} == {"base": 1.0, "tuned": 0.5, "kept": 0.5, "questions": 2}
+
+
+def test_what_was_kept_has_an_interval_over_what_the_base_knew():
+    only_one = Echo({"Which colour has the sky?": "Blue."})
+    sheets = {"base": sit(only_one, EXAM, Sampling()), "tuned": sit(TUNED, EXAM, Sampling())}
+    general = result("e", sheets)["general"]
+    assert (general["known"], general["low"], general["high"]) == (1, *wilson_interval(1, 1))
 
 
 def test_what_the_base_did_not_know_cannot_be_kept():
     learned_general = Echo({"Which colour has the sky?": "Blue."})
     sheets = {"base": sit(Echo(), EXAM, Sampling()), "tuned": sit(learned_general, EXAM, Sampling())}
-    assert result("e", sheets)["general"] == {"base": 0.0, "tuned": 0.5, "kept": None, "questions": 2}
+    general = result("e", sheets)["general"]
+    assert {k: general[k] for k in SHARES} == {"base": 0.0, "tuned": 0.5, "kept": None, "questions": 2}
 
 
 def test_without_general_questions_nothing_is_said_of_them():
     sheets = {"base": sit(BASE, [CAT], Sampling()), "tuned": sit(TUNED, [CAT], Sampling())}
-    assert result("e", sheets)["general"] == {"base": None, "tuned": None, "kept": None, "questions": 0}
+    general = result("e", sheets)["general"]
+    assert {k: general[k] for k in SHARES} == {"base": None, "tuned": None, "kept": None, "questions": 0}
 
 
 def test_with_general_questions_only_there_is_no_accuracy():
@@ -172,7 +183,7 @@ def test_with_general_questions_only_there_is_no_accuracy():
 def test_a_bare_model_can_sit_alone():
     found = result("e", {"base": sit(BASE, EXAM, Sampling())})
     assert list(found["results"]) == ["base"]
-    assert found["general"] == {"base": 1.0, "tuned": None, "kept": None, "questions": 2}
+    assert {k: found["general"][k] for k in SHARES} == {"base": 1.0, "tuned": None, "kept": None, "questions": 2}
 
 
 # side by side

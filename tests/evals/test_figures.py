@@ -97,6 +97,11 @@ def test_ticks_are_round_numbers_that_reach_the_highest(highest, count):
     assert f"{found[1]:.0e}"[0] in "125"
 
 
+@pytest.mark.parametrize("highest", [0.0, 5e-324])
+def test_next_to_nothing_has_ticks_up_to_one(highest):
+    assert ticks(highest, 5)[-1] == 1
+
+
 @given(st.integers(1, 10**7), st.integers(2, 10))
 def test_ticks_of_steps_are_whole(last, count):
     assert all(value == round(value) for value in ticks(last, count, whole=True))

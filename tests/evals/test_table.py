@@ -26,9 +26,22 @@ def figures(right, questions, **groups):
     }
 
 
-def outcome(general=(1.0, 0.96, 0.96, 25), **results):
-    keys = ("base", "tuned", "kept", "questions")
-    return {"exam": "exam.jsonl", "results": results, "general": dict(zip(keys, general, strict=True))}
+def general_figures(still, known, questions=25):
+    low, high = wilson_interval(still, known)
+    share = still / known if known else None
+    return {
+        "base": share,
+        "tuned": share,
+        "kept": share,
+        "low": low,
+        "high": high,
+        "known": known,
+        "questions": questions,
+    }
+
+
+def outcome(general=(24, 25), **results):
+    return {"exam": "exam.jsonl", "results": results, "general": general_figures(*general)}
 
 
 FULL = outcome(
@@ -109,7 +122,7 @@ def test_the_verdict_on_a_single_contestant_does_not_speak_of_learning(results, 
 def test_an_exam_of_general_questions_has_no_verdict_on_learning():
     assert "was not asked" in verdict(outcome(base=figures(0, 0), tuned=figures(0, 0)))
     assert remarks(outcome(base=figures(0, 0), tuned=figures(0, 0))) == [
-        "It kept 96 % of the general knowledge that the base showed."
+        "It kept 96 % of the general knowledge that the base showed (25 questions, 95 % interval 80-99 %)."
     ]
 
 
@@ -120,8 +133,19 @@ def test_a_prompt_that_does_better_is_said_so():
 
 
 def test_forgetting_is_said_so():
-    forgot = outcome(general=(1.0, 0.4, 0.4, 25), base=figures(0, 125), tuned=figures(120, 125))
-    assert any("kept only 40 %" in remark for remark in remarks(forgot))
+    forgot = outcome(general=(10, 25), base=figures(0, 125), tuned=figures(120, 125))
+    assert any("kept only 40 %" in remark and "fewer epochs" in remark for remark in remarks(forgot))
+
+
+@pytest.mark.parametrize(("still", "known"), [(1, 2), (0, 9), (20, 25)])
+def test_no_advice_comes_from_forgetting_that_may_be_chance(still, known):
+    told = remarks(outcome(general=(still, known), base=figures(0, 125), tuned=figures(120, 125)))
+    assert not any("fewer epochs" in remark for remark in told)
+
+
+def test_a_share_of_a_few_general_questions_is_called_that():
+    told = remarks(outcome(general=(1, 2), base=figures(0, 125), tuned=figures(120, 125)))
+    assert "right: 2, and the bot still answers 50 % of them; too few to say what it forgot." in told[-1]
 
 
 # the rows
@@ -138,15 +162,16 @@ def test_rows_are_accuracy_groups_manner_and_general_knowledge():
         ("figure", "repeated itself"),
         ("figure", "tokens per second"),
         ("figure", "general right (of 25)"),
-        ("figure", "general kept"),
+        ("figure", "general kept (of 25)"),
     ]
     assert [c.text for c in rows[0].cells] == ["3 %", "40 %", "91 %"]
     assert [c.note for c in rows[0].cells] == ["1-8 %", "32-49 %", "85-95 %"]
     assert [c.text for c in rows[-1].cells] == ["-", "-", "96 %"]
+    assert [c.note for c in rows[-1].cells] == ["", "", "80-99 %"]
 
 
 def test_a_single_group_is_not_repeated_and_absent_general_questions_are_not_mentioned():
-    result = outcome(general=(None, None, None, 0), base=figures(4, 88, fact=(4, 88)))
+    result = outcome(general=(0, 0, 0), base=figures(4, 88, fact=(4, 88)))
     assert [r.kind for r in exam_table(result)] == ["accuracy", "figure", "figure", "figure"]
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from tiny_model import conversations, questions, write_rows, write_tiny_model
 
 import nabot
-from nabot.bot import is_finished, is_unfinished, read_record
+from nabot.bot import is_finished, is_unfinished, read_manifest, read_record
 from nabot.cli import run
 from nabot.data import conversations_from
 from nabot.errors import ConfigError, DataError
@@ -116,6 +116,25 @@ def test_going_on_from_a_bot_begins_with_its_adapter(
     assert parent.keys() == child.keys()
     assert all(torch.allclose(parent[name], child[name], atol=1e-9) for name in parent)
     assert read_record(out).base == str(tiny_model_folder)
+
+
+def test_a_bot_names_the_one_that_it_goes_on_from(
+    tmp_path: Path, tiny_model_folder: Path, tiny_bot_folder: Path
+) -> None:
+    out, alone = tmp_path / "next", tmp_path / "alone"
+    tune(request(out, tiny_model_folder, start_from=tiny_bot_folder))
+    tune(request(alone, tiny_model_folder))
+    assert read_manifest(out)["from"] == RunPlan.read(out / "run").parent == str(tiny_bot_folder)
+    assert read_manifest(alone)["from"] is None
+
+
+def test_the_model_card_says_how_to_chat_from_where_the_person_stood(
+    tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tune(request(Path("bots") / "shop", tiny_model_folder))
+    card = Path("bots", "shop", "README.md").read_text(encoding="utf-8")
+    assert f"    nabot chat {Path('bots', 'shop')}\n" in card
 
 
 def test_keeping_the_best_saves_the_weights_of_the_lowest_held_out_loss(

@@ -6,7 +6,7 @@ import pytest
 
 from nabot.errors import ConfigError
 from nabot.sources import registry
-from nabot.sources.names import HubName, LocalPath, PypiName, parse
+from nabot.sources.names import HubName, LocalPath, PypiName, is_model_name, parse
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +97,40 @@ def test_an_unknown_source_names_what_may_have_been_meant(source, meant, tmp_pat
     assert meant in str(caught.value).splitlines()[0]
     assert "pypi:NAME[==VERSION], hf:ORG/NAME[@REVISION], or a path" in str(caught.value)
     assert caught.value.exit_status == 2
+
+
+def test_a_bot_in_bots_may_have_been_meant(tmp_path):
+    (tmp_path / "bots" / "shop2").mkdir(parents=True)
+    (tmp_path / "bots" / "shop2" / "bot.toml").touch()
+    with pytest.raises(ConfigError, match=r"Did you mean bots.shop2\?"):
+        parse("shop3")
+
+
+def test_a_bot_of_exactly_that_name_comes_before_a_short_name_that_is_like_it(tmp_path):
+    (tmp_path / "bots" / "shop2").mkdir(parents=True)
+    (tmp_path / "bots" / "shop2" / "bot.toml").touch()
+    with pytest.raises(ConfigError, match="Did you mean bots/shop2, smollm2"):
+        parse("shop2")
+
+
+@pytest.mark.parametrize(("source", "folder"), [("gpt2", ".git"), ("shop3", "shop"), ("/shop", "shop")])
+def test_a_folder_without_a_model_was_not_meant(source, folder, tmp_path):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "rows.jsonl").touch()
+    with pytest.raises(ConfigError, match="Neither"):
+        parse(source)
+
+
+@pytest.mark.parametrize("source", ["bots/nix", "here/nix"])
+def test_what_should_be_in_a_folder_of_ones_own_is_no_repository_of_the_hub(source, tmp_path):
+    (tmp_path / "here").mkdir()
+    with pytest.raises(ConfigError, match="Neither"):
+        parse(source)
+
+
+@pytest.mark.parametrize(("name", "is_one"), [("SmolLM2", True), ("hf:org/name", True), ("bots/mine", False)])
+def test_the_name_of_a_model_is_known_by_its_form(name, is_one):
+    assert is_model_name(name) is is_one
 
 
 @pytest.mark.parametrize("source", ["", "   ", "qqqqqqqq", "http://example.org", "nul\0byte", "가나다", "x" * 5000])

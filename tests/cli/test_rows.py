@@ -1,0 +1,66 @@
+"""`nabot data check` as a person sees it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_model import conversations, questions, write_rows
+
+from nabot.cli import run
+from nabot.sources import registry
+
+KOREAN = {"prompt": "몇 시에 여나요?", "completion": "7시에 엽니다."}
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> str:
+    assert run(["data", "check", *arguments]) == status
+    return capsys.readouterr().err
+
+
+def rows(folder: Path, *more: Any, count: int = 100) -> str:
+    good = [{"prompt": f"What is {i}?", "completion": f"The number {i}."} for i in range(count)]
+    return str(write_rows(folder / "rows.jsonl", [*good, *more]))
+
+
+def test_more_than_twenty_faults_are_all_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    seen = told(capsys, rows(tmp_path, *[{"prompt": "", "completion": "a"}] * 22), status=1)
+    assert sum("empty question" in line for line in seen.splitlines()) == 22
+    assert "more;" not in seen
+
+
+def test_one_row_and_one_fault_are_singular(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    seen = told(capsys, rows(tmp_path, {"prompt": "", "completion": "a"}, count=0), status=1)
+    assert "1 row, layout" in seen
+    assert "1 row, 1 fault to repair" in seen
+
+
+def test_a_good_exam_is_mentioned(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    exam = str(write_rows(tmp_path / "exam.jsonl", questions(3)))
+    seen = told(capsys, rows(tmp_path), "--exam", exam)
+    assert f"{exam}: 3 questions" in seen.splitlines()
+
+
+def test_few_rows_are_noted_and_are_no_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = str(write_rows(tmp_path / "rows.jsonl", conversations()))
+    assert "note: 24 rows" in told(capsys, path)
+    assert run(["data", "check", path, "--json"]) == 0
+    assert [note["kind"] for note in json.loads(capsys.readouterr().out)["notes"]] == ["few_rows"]
+
+
+def test_rows_in_hangul_are_noted_for_a_short_name_that_speaks_english(
+    tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    base = str(tiny_model_folder)
+    monkeypatch.setattr("nabot.cli.rows.registry", lambda: (replace(registry()[0], name=base),))
+    assert "note: 1 of 101 rows (1 %) in Hangul" in told(capsys, rows(tmp_path, KOREAN), "--base", base)
+
+
+def test_a_row_without_colour_is_not_called_highlighted(
+    tmp_path: Path, tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run(["data", "show", rows(tmp_path), "--base", str(tiny_model_folder)]) == 0
+    seen = capsys.readouterr().err
+    assert "trained (in colour, where there is any)" in seen
+    assert "highlighted" not in seen
