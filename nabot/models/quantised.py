@@ -11,7 +11,7 @@ store them like this (GGUF's Q4_0, Q4_1 and Q4_K). 8 bits: one scale a row. The 
 
 from collections.abc import Callable
 from functools import cache
-from threading import Lock, Thread
+from threading import Lock, Thread, main_thread
 
 import torch
 import torch.nn.functional as F
@@ -89,9 +89,11 @@ def pack_ahead(decoder: Decoder) -> None:
 
     def work() -> None:
         for group in groups:
+            if not main_thread().is_alive():
+                return  # the program is leaving, and waits for this thread: one cut off inside torch would crash it
             group.pack()
 
-    Thread(target=work, name="nabot-pack", daemon=True).start()
+    Thread(target=work, name="nabot-pack").start()
 
 
 def _tied_head(decoder: Decoder) -> LinearGroup:

@@ -1,5 +1,8 @@
 """Packed weights against the dense ones that they came from; the real model's answers in nats."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -142,6 +145,17 @@ def test_packing_ahead_changes_nothing() -> None:
     quantise(ahead)
     pack_ahead(ahead)
     assert torch.equal(written(late, TOKENS), written(ahead, TOKENS))
+
+
+def test_a_program_that_leaves_while_weights_are_packed_leaves_in_peace() -> None:
+    script = (
+        "from nabot.models.quantised import pack_ahead, quantise; from tiny_models import tiny_decoder;"
+        "decoder = tiny_decoder(num_hidden_layers=24, intermediate_size=16384);"
+        "quantise(decoder); pack_ahead(decoder)"
+    )
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    child = subprocess.run([sys.executable, "-c", script], env=here, capture_output=True, text=True, check=False)
+    assert (child.returncode, child.stderr) == (0, "")
 
 
 def test_where_gradients_are_wanted_the_dense_weights_count() -> None:
