@@ -16,11 +16,10 @@ from typing import Any
 import torch
 from machine import describe
 from torch.profiler import ProfilerActivity, profile
-from tune_cpu import DEMO
+from tune_cpu import parser_of_runs, rendered
 
 import nabot
 from nabot.adapters import attach
-from nabot.data import read_conversations
 from nabot.recipes.opening import open_source
 from nabot.recipes.settings import Settings, parse_pairs
 from nabot.train.batches import Example
@@ -44,8 +43,7 @@ def main() -> None:
     if settings.train.threads:
         torch.set_num_threads(settings.train.threads)
     opened = open_source(a.base, dtype=settings.train.dtype, device="cpu")
-    fitted = (opened.renderer.fitted(row, settings.train.max_length) for row in read_conversations([a.data]))
-    examples = [Example.of(row.ids, row.trained) for row in fitted if row is not None and any(row.trained[1:])]
+    examples = [Example.of(row.ids, row.trained) for row in rendered(opened, a.data, settings.train.max_length)]
     attach(opened.decoder, settings.lora)
     epochs = (a.steps + a.warmup) * settings.train.batch_size / len(examples)
     profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
@@ -101,12 +99,7 @@ def picture(shares: dict[str, float]) -> str:
 
 
 def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("data", nargs="?", type=Path, default=DEMO, help="conversation file; the demo's by default")
-    p.add_argument("--base", default="smollm2", help="a source, as for nabot tune")
-    p.add_argument("--steps", type=int, default=10, help="profiled steps")
-    p.add_argument("--warmup", type=int, default=3, help="steps before them")
-    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for nabot tune")
+    p = parser_of_runs(__doc__, steps=10)
     p.add_argument("--svg", type=Path, help="where to draw the shares")
     return p.parse_args()
 

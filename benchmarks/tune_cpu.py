@@ -22,7 +22,7 @@ from nabot.data import read_conversations, row_at
 from nabot.memory import peak_memory_bytes
 from nabot.models.decoder import Decoder
 from nabot.models.linear import linear_groups
-from nabot.recipes.opening import open_source
+from nabot.recipes.opening import Opened, open_source
 from nabot.recipes.settings import Settings, parse_pairs
 from nabot.rendering import Rendered
 from nabot.train.batches import Example
@@ -60,8 +60,7 @@ def main() -> None:
     if settings.train.threads:
         torch.set_num_threads(settings.train.threads)
     opened = open_source(a.base, dtype=settings.train.dtype, device="cpu")
-    fitted = (opened.renderer.fitted(row, settings.train.max_length) for row in read_conversations([a.data]))
-    rows = [row for row in fitted if row is not None and any(row.trained[1:])]
+    rows = rendered(opened, a.data, settings.train.max_length)
     steps = a.steps + a.warmup
     config = replace(settings.train, epochs=steps * settings.train.batch_size / len(rows), save_every=10**9)
     taken = [rows[row_at(n, len(rows), config.seed)] for n in range(steps * config.batch_size)]
@@ -75,6 +74,12 @@ def main() -> None:
     clock = measured(opened.decoder, rows, config, a.warmup)
     row_tokens = sum(len(row.ids) for row in taken[a.warmup * config.batch_size :])
     print(json.dumps(report(opened.decoder, settings, clock, row_tokens)))
+
+
+def rendered(opened: Opened, data: Path, limit: int) -> list[Rendered]:
+    """The rows of a file that have something to learn, as token ids with their mask."""
+    fitted = (opened.renderer.fitted(row, limit) for row in read_conversations([data]))
+    return [row for row in fitted if row is not None and any(row.trained[1:])]
 
 
 def measured(decoder: Decoder, rows: list[Rendered], config: TrainConfig, warmup: int) -> Clock:
@@ -123,13 +128,19 @@ def write_ids(path: Path, rows: list[Rendered]) -> None:
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
 
 
-def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser_of_runs(description: str | None, *, steps: int) -> argparse.ArgumentParser:
+    """The flags of every script that runs steps of tuning."""
+    p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("data", nargs="?", type=Path, default=DEMO, help="conversation file; the demo's by default")
     p.add_argument("--base", default="smollm2", help="a source, as for nabot tune")
-    p.add_argument("--steps", type=int, default=20, help="measured steps")
+    p.add_argument("--steps", type=int, default=steps, help="measured steps")
     p.add_argument("--warmup", type=int, default=3, help="steps before them")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for nabot tune")
+    return p
+
+
+def arguments() -> argparse.Namespace:
+    p = parser_of_runs(__doc__, steps=20)
     p.add_argument("--adapter", type=Path, help="PEFT folder to start from")
     p.add_argument("--write-ids", type=Path, metavar="FILE", help="also write the rows for peers/trl_lora.py --ids")
     return p.parse_args()

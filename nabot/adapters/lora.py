@@ -143,10 +143,8 @@ class LoraGroup(nn.Module):
             keep = 1 - self.config.dropout
             mask = torch.empty_like(x_ND).bernoulli_(keep).div_(keep)
         bs = [self.lora_b[s.name] for s in self.slots]
-        if (
-            mask is None and not torch.is_grad_enabled()
-        ):  # the group itself, for it may have a quicker way for a few rows
-            y = self.base(x_ND, batch)
+        if mask is None and not torch.is_grad_enabled():
+            y = self.base(x_ND, batch)  # the group, not its weight: it may have a quicker way for a few rows
             _add_low_rank(y, x_ND, self.slots, self.lora_a.to(x_ND.dtype), [b.to(x_ND.dtype) for b in bs])
             return y
         return _LoraLinear.apply(x_ND, self.base.weight, self.base.bias, self.slots, mask, self.lora_a, *bs)

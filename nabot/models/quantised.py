@@ -22,7 +22,7 @@ from nabot.models.decoder import Decoder
 from nabot.models.linear import LinearGroup, linear_groups
 
 GROUP = 32  # weights of a row that share scale and zero: the blocks of GGUF
-FEW_ROWS = 4  # above, the dense product is faster (benchmarks/results)
+FEW_ROWS = 4  # above, the dense product is faster (docs/log.md, 2026-11-23)
 _LEVELS = 15  # steps between the lowest and the highest of 16 levels
 _OFF_LEVEL = 0.1  # of a step: what bfloat16 makes of a level; weights on no grid are off by up to a half
 _SAMPLE = 16  # rows that show whether weights have levels at all
