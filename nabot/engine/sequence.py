@@ -67,7 +67,7 @@ class Sequence:
         return piece
 
     def _cut_at_stop(self) -> bool:
-        found = [at for at in (self._text.find(stop) for stop in self.sampling.stop if stop) if at >= 0]
+        found = [at for at in (self._text.find(stop) for stop in self.sampling.stop) if at >= 0]
         if found:
             self._text = self._text[: min(found)]
         return bool(found)
