@@ -1,6 +1,12 @@
 """How much memory this process takes. In: nothing, out: bytes, as the operating system counts them."""
 
+import ctypes
+import sys
+
 import psutil
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt(3)
+_MOST = 32 << 20  # bytes; glibc takes no more
 
 
 def used_memory_bytes() -> int:
@@ -12,8 +18,18 @@ def peak_memory_bytes() -> int:
     """The most resident memory since the process began."""
     try:
         import resource
-        import sys
     except ImportError:  # Windows
         return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # bytes there, kilobytes elsewhere
+
+
+def keep_freed_memory() -> None:
+    """From now on freed memory is used again and not given back to the operating system, where that can be asked for.
+
+    glibc gives the activations of every step back and gets them again page by page: 3 to 5 % of a step's time.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_TRIM_THRESHOLD, -1)
+        mallopt(_MMAP_THRESHOLD, _MOST)

@@ -4,6 +4,7 @@ The same name, variant and seed give the same weights everywhere, so that two im
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from nabot.models.config import DecoderConfig
 from nabot.models.decoder import Decoder
 from nabot.models.huggingface import config_from
 from nabot.models.loading import empty_decoder, fill
+from nabot.models.stored import StoredTensor
 from nabot.train.batches import Example
 
 VOCAB = 97
@@ -102,7 +104,8 @@ def tiny_decoder(variant: str = "gqa", dtype: torch.dtype = torch.float32, seed:
     """A decoder with `random_weights`; `changes` go into config.json."""
     config = config_from(raw_config(variant, **changes), Path("config.json"))
     decoder = empty_decoder(config, dtype=dtype)
-    fill(decoder, random_weights(config, dtype, seed).items(), Path("random"))
+    weights = random_weights(config, dtype, seed).items()
+    fill(decoder, [StoredTensor(n, tuple(w.shape), partial(Tensor.copy_, other=w)) for n, w in weights], Path("random"))
     return decoder.eval()
 
 

@@ -51,10 +51,10 @@ class _DocumentAttention(torch.autograd.Function):
         logs = []
         for bucket, shared in _buckets(batch):
             q, k, v = _tensors(q_NHE, k_NKE, v_NKE, bucket, shared)
-            mask = _mask(q, shared)
+            mask = bucket.mask(shared, q.dtype) if shared else None
             kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
             out_BHTE, log = kernel(q, k, v, 0.0, mask is None, attn_mask=mask)
-            out_NHE.index_copy_(0, bucket.targets_M, _real(out_BHTE, bucket))
+            _put(out_NHE, out_BHTE, bucket)
             logs.append(log)
         ctx.batch = batch
         ctx.save_for_backward(q_NHE, k_NKE, v_NKE, out_NHE, *logs)
@@ -67,15 +67,15 @@ class _DocumentAttention(torch.autograd.Function):
         dq, dk, dv = (torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (q_NHE, k_NKE, v_NKE))
         for (bucket, shared), log in zip(_buckets(ctx.batch), logs, strict=True):
             q, k, v = _tensors(q_NHE, k_NKE, v_NKE, bucket, shared)
-            mask = _mask(q, shared)
+            mask = bucket.mask(shared, q.dtype) if shared else None
             kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
             out_BHTE, grad_BHTE = _padded(out_NHE, bucket), _padded_with_zeros(grad_NHE, bucket)
             dq_part, dk_part, dv_part = kernel(grad_BHTE, q, k, v, out_BHTE, log, 0.0, mask is None, attn_mask=mask)
-            dq.index_copy_(0, bucket.targets_M, _real(dq_part, bucket))
+            _put(dq, dq_part, bucket)
             for whole, part in ((dk, dk_part), (dv, dv_part)):
                 if shared:
                     whole[:shared] += part[:, :, :shared].sum(0).transpose(0, 1)
-                whole.index_copy_(0, bucket.targets_M, _real(part[:, :, shared:], bucket))
+                _put(whole, part[:, :, shared:], bucket)
         return dq, dk, dv, None
 
 
@@ -101,11 +101,15 @@ def _tensors(q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, bucket: Bucket, shared
 
 def _padded(x_NHE: Tensor, bucket: Bucket) -> Tensor:
     """[N, H, E] → [B, H, T, E]; behind its end a document repeats its last token."""
+    if bucket.alone:
+        return x_NHE[bucket.alone].transpose(0, 1).unsqueeze(0)
     x_MHE = x_NHE.index_select(0, bucket.tokens_BT.flatten())
     return x_MHE.unflatten(0, bucket.tokens_BT.shape).transpose(1, 2)
 
 
 def _padded_with_zeros(x_NHE: Tensor, bucket: Bucket) -> Tensor:
+    if bucket.alone:
+        return _padded(x_NHE, bucket)
     x_MHE = x_NHE.new_zeros(bucket.tokens_BT.numel(), *x_NHE.shape[1:])
     x_MHE.index_copy_(0, bucket.real_M, x_NHE.index_select(0, bucket.targets_M))
     return x_MHE.unflatten(0, bucket.tokens_BT.shape).transpose(1, 2)
@@ -113,13 +117,17 @@ def _padded_with_zeros(x_NHE: Tensor, bucket: Bucket) -> Tensor:
 
 def _real(x_BHTE: Tensor, bucket: Bucket) -> Tensor:
     """[B, H, T, E] → [M, H, E], in the order of `targets_M`."""
+    if bucket.alone:
+        return x_BHTE.squeeze(0).transpose(0, 1)
     return x_BHTE.transpose(1, 2).flatten(0, 1).index_select(0, bucket.real_M)
 
 
-def _mask(q_BHTE: Tensor, shared: int) -> Tensor | None:
-    """What the last T of shared + T tokens may see, as numbers to add to the scores; None: plain causal."""
-    tokens = q_BHTE.shape[2]
-    return q_BHTE.new_full((tokens, shared + tokens), -torch.inf).triu_(shared + 1) if shared else None
+def _put(whole_NHE: Tensor, part_BHTE: Tensor, bucket: Bucket) -> None:
+    """Writes what is real of a bucket's part to where its tokens stand."""
+    if bucket.alone:
+        whole_NHE[bucket.alone] = _real(part_BHTE, bucket)
+    else:
+        whole_NHE.index_copy_(0, bucket.targets_M, _real(part_BHTE, bucket))
 
 
 # ---- plain products, and those with a cache

@@ -40,6 +40,20 @@ class Bucket:
     tokens_BT: Tensor
     real_M: Tensor
     targets_M: Tensor  # where the real ones stand in the flat run
+    alone: slice | None  # where a single document stands: nothing has to be gathered for it
+
+    @cached_property
+    def _masks(self) -> dict[tuple[int, torch.dtype], Tensor]:
+        return {}
+
+    def mask(self, shared: int, dtype: torch.dtype) -> Tensor:
+        """[T, shared + T], to add to the scores: 0 for what each of T tokens behind `shared` ones may see, else −∞."""
+        key = (shared, dtype)
+        if key not in self._masks:  # every layer asks
+            tokens, device = self.tokens_BT.shape[1], self.tokens_BT.device
+            hidden = torch.full((tokens, shared + tokens), -torch.inf, dtype=dtype, device=device)
+            self._masks[key] = hidden.triu_(shared + 1)
+        return self._masks[key]
 
 
 @dataclass(frozen=True)
@@ -100,4 +114,10 @@ def _bucket(documents: list[tuple[int, int]], device: torch.device) -> Bucket:
     steps_1T = torch.arange(int(lengths_B1.max())).unsqueeze(0)
     tokens_BT = starts_B1 + torch.minimum(steps_1T, lengths_B1 - 1)
     real_M = (steps_1T < lengths_B1).flatten().nonzero().squeeze(1)
-    return Bucket(tokens_BT.to(device), real_M.to(device), tokens_BT.flatten()[real_M].to(device))
+    start, length = documents[0]
+    return Bucket(
+        tokens_BT.to(device),
+        real_M.to(device),
+        tokens_BT.flatten()[real_M].to(device),
+        alone=slice(start, start + length) if len(documents) == 1 else None,
+    )

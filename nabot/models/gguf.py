@@ -1,21 +1,22 @@
-"""GGUF files of architecture `llama`: metadata → DecoderConfig, blocks → named tensors. In: a file, out: plain data.
+"""GGUF files of architecture `llama`: metadata → DecoderConfig, blocks → named tensors. In: a file, out: what a loader needs.
 
 Traps that are handled here: the rows of q and k are permuted (llama.cpp turns neighbouring features, Hugging Face the
 two halves of a head); `rope_freqs.weight` carries the stretching of Llama 3.1; Mixtral calls itself `llama` too.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from nabot.errors import CheckpointError
-from nabot.ggufio import GgufFile, open_gguf
+from nabot.ggufio import GgufFile, GgufTensor, open_gguf
 from nabot.models.config import DecoderConfig, RopeConfig
-from nabot.models.dequantise import dequantise
+from nabot.models.dequantise import RowOrder, dequantise_into
+from nabot.models.stored import StoredTensor
 from nabot.text import say
 
 _ROPE_FREQUENCIES = "rope_freqs.weight"
@@ -67,21 +68,27 @@ def read_config(file: GgufFile) -> DecoderConfig:
     )
 
 
-def read_tensors(file: GgufFile, config: DecoderConfig, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
-    """Every weight under its Hugging Face name, dequantised to `dtype`, one at a time."""
-    for name in file.tensors:
+def read_tensors(file: GgufFile, config: DecoderConfig) -> Iterator[StoredTensor]:
+    """Every weight under its Hugging Face name; unpacked where it is to stay."""
+    for name, info in file.tensors.items():
         if name != _ROPE_FREQUENCIES:
-            tensor = _read(file, name, dtype)
-            if name.startswith("blk.") and name.split(".")[-2] in ("attn_q", "attn_k"):
-                tensor = _unpermuted(tensor, config.head_width)
-            yield _huggingface_name(name), tensor
+            turned = name.startswith("blk.") and name.split(".")[-2] in ("attn_q", "attn_k")
+            order = RowOrder(config.head_width, _halves) if turned else None
+            yield StoredTensor(_huggingface_name(name), info.shape, partial(_unpack, file, info, order))
 
 
-def _read(file: GgufFile, name: str, dtype: torch.dtype) -> Tensor:
+def _unpack(file: GgufFile, info: GgufTensor, order: RowOrder | None, place: Tensor) -> None:
     # Read, not mapped: mapped pages would count as this process's memory for as long as the file is open.
-    info = file.tensors[name]
-    data = np.fromfile(file.path, dtype=np.uint8, count=info.num_bytes, offset=info.offset)
-    return dequantise(torch.from_numpy(data), info.kind, info.shape, dtype)
+    with file.path.open("rb") as stream:
+        stream.seek(info.offset)
+        rows = place.view(len(place), -1) if order else place  # a bias is a matrix of one column
+        dequantise_into(rows, partial(_next_bytes, stream), info.kind, info.num_bytes, order)
+
+
+def _next_bytes(stream: BinaryIO, num_bytes: int) -> Tensor:
+    data = torch.empty(num_bytes, dtype=torch.uint8)
+    stream.readinto(data.numpy().data)  # type: ignore[attr-defined]  # all of it: `open_gguf` has measured the file
+    return data
 
 
 def _huggingface_name(name: str) -> str:
@@ -93,11 +100,9 @@ def _huggingface_name(name: str) -> str:
     return name  # the loader reports it as a tensor that this architecture does not have
 
 
-def _unpermuted(rows: Tensor, head_width: int) -> Tensor:
-    """llama.cpp keeps the pair (i, i + E/2) of a head next to each other; this puts the halves back."""
-    if rows.shape[0] % head_width:
-        return rows  # the loader reports its shape
-    return rows.unflatten(0, (-1, head_width // 2, 2)).transpose(1, 2).reshape(rows.shape)
+def _halves(rows: Tensor) -> Tensor:
+    """[heads, E, D]: llama.cpp keeps the pair (i, i + E/2) of a head next to each other; this puts the halves back."""
+    return rows.unflatten(1, (-1, 2)).transpose(1, 2).flatten(1, 2)
 
 
 def _rope(file: GgufFile, head_width: int) -> RopeConfig:
@@ -114,13 +119,15 @@ def _rope(file: GgufFile, head_width: int) -> RopeConfig:
 
 
 def _divisors(file: GgufFile, head_width: int, factor: float) -> tuple[float, ...]:
-    tensor = _read(file, _ROPE_FREQUENCIES, torch.float32)
-    if tensor.shape != (head_width // 2,):
-        seen, expected = list(tensor.shape), [head_width // 2]
+    info = file.tensors[_ROPE_FREQUENCIES]
+    divisors = torch.empty(head_width // 2)
+    if info.shape != divisors.shape:
+        seen, expected = list(info.shape), list(divisors.shape)
         raise CheckpointError(
             say("models.wrong_shape", origin=file.path, name=_ROPE_FREQUENCIES, seen=seen, expected=expected)
         )
-    return tuple((tensor * factor).tolist())
+    _unpack(file, info, None, divisors)
+    return tuple((divisors * factor).tolist())
 
 
 def _number(file: GgufFile, key: str, default: int | None = None) -> int:

@@ -7,6 +7,8 @@ Traps that are handled here: transformers 5 writes `rope_parameters` and `dtype`
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from nabot.errors import CheckpointError
 from nabot.models.config import DecoderConfig, RopeConfig
+from nabot.models.stored import StoredTensor
 from nabot.sources.local import weight_files
 from nabot.text import say
 
@@ -85,17 +88,27 @@ def _refuse_unless(path: Path, field: str, seen: object, expected: object) -> No
         raise CheckpointError(say("models.unsupported_field", path=path, field=field, seen=seen, expected=expected))
 
 
-def read_tensors(folder: Path, *, tied: bool) -> Iterator[tuple[str, Tensor]]:
-    """Every weight of the folder's safetensors, sharded or single, one at a time. Raises CheckpointError."""
+def read_tensors(folder: Path, *, tied: bool) -> Iterator[StoredTensor]:
+    """Every weight of the folder's safetensors, sharded or single. Raises CheckpointError, also while one is written."""
     for path in _shards(folder):
-        try:
-            with safe_open(path, framework="pt") as file:
-                for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
-                    if name.endswith("rotary_emb.inv_freq") or (tied and name == "lm_head.weight"):
-                        continue
-                    yield name, file.get_tensor(name)
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(say("models.bad_safetensors", path=path, reason=error)) from error
+        with _explained(path), safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
+                if not name.endswith("rotary_emb.inv_freq") and not (tied and name == "lm_head.weight"):
+                    shape = tuple(file.get_slice(name).get_shape())
+                    yield StoredTensor(name, shape, partial(_copy, path, file, name))
+
+
+def _copy(path: Path, file: Any, name: str, place: Tensor) -> None:
+    with _explained(path):
+        place.copy_(file.get_tensor(name))
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(say("models.bad_safetensors", path=path, reason=error)) from error
 
 
 def _shards(folder: Path) -> list[Path]:

@@ -1,19 +1,19 @@
 """A model folder or .gguf file → a decoder with its weights. In: a path, out: Decoder.
 
-Weights go straight to where they stay, in the dtype they will be computed in, one tensor at a time: the peak is the
-model plus one tensor.
+Weights are unpacked where they stay, in the dtype they will be computed in: the peak is the model and a few MB.
 """
 
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nabot.errors import CheckpointError
 from nabot.models import gguf, huggingface
 from nabot.models.config import DecoderConfig
 from nabot.models.decoder import Decoder
+from nabot.models.stored import StoredTensor
 from nabot.text import say
 
 
@@ -21,7 +21,7 @@ def load_decoder(model: Path, *, dtype: torch.dtype = torch.float32, device: tor
     """The decoder in `model`, frozen, in evaluation mode. Raises CheckpointError naming file and tensor."""
     if model.suffix == ".gguf":
         file, config = gguf.open_model(model)
-        tensors = gguf.read_tensors(file, config, dtype)
+        tensors = gguf.read_tensors(file, config)
     else:
         config = huggingface.read_config(model)
         tensors = huggingface.read_tensors(model, tied=config.tie_embeddings)
@@ -46,17 +46,17 @@ def empty_decoder(config: DecoderConfig, *, dtype: torch.dtype, device: torch.de
     return decoder
 
 
-def fill(decoder: Decoder, tensors: Iterable[tuple[str, Tensor]], origin: Path) -> None:
-    """Copies every tensor to its slot. Raises CheckpointError for one that is missing, extra or of the wrong shape."""
+def fill(decoder: Decoder, tensors: Iterable[StoredTensor], origin: Path) -> None:
+    """Writes every tensor to its slot. Raises CheckpointError for one that is missing, extra or of the wrong shape."""
     slots = dict(decoder.slots())
     waiting = dict.fromkeys(slots)
-    for name, tensor in tensors:
+    for name, shape, write in tensors:
         if name not in slots:
             raise CheckpointError(say("models.extra_tensor", origin=origin, name=name))
-        if tensor.shape != slots[name].shape:
-            seen, expected = list(tensor.shape), list(slots[name].shape)
+        if shape != slots[name].shape:
+            seen, expected = list(shape), list(slots[name].shape)
             raise CheckpointError(say("models.wrong_shape", origin=origin, name=name, seen=seen, expected=expected))
-        slots[name].copy_(tensor)
+        write(slots[name])
         waiting.pop(name, None)
     if waiting:
         first = next(iter(waiting))

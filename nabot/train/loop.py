@@ -17,6 +17,7 @@ from nabot.adapters.peft_files import read_tensors
 from nabot.artifacts import new_folder
 from nabot.data.packing import row_at
 from nabot.errors import ConfigError
+from nabot.memory import keep_freed_memory
 from nabot.models.decoder import Decoder
 from nabot.text import say
 from nabot.train.batches import Example, microbatches
@@ -93,6 +94,7 @@ class Trainer:
     def run(self) -> bool:
         """Learns until the end, or until asked to stop: True if it came to the end. Either way all is saved."""
         self.decoder.train()
+        keep_freed_memory()
         if self.state.step == 0:
             self._look_seconds = _timed(self._measure)
             self._probe_seconds = _timed(self._probe)
