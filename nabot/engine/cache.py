@@ -92,31 +92,33 @@ class SlotWriter:
         self._keys, self._values = keys, values
         self._slots, self._starts, self._lengths = list(slots), list(starts), list(lengths)
         self._seen = tuple(s + n for s, n in zip(starts, lengths, strict=True))
-        self._one_each = max(lengths) == 1
+        self._most = max(self._seen)
+        first, count = self._slots[0], len(self._slots)
+        self._side_by_side = self._slots == list(range(first, first + count))
+        self._several_of_one = max(lengths) == 1 < count
         device = keys[0].device
         self._rows_B = torch.tensor(self._slots, device=device)
         self._columns_B = torch.tensor(self._starts, device=device)
 
     def extend(self, layer: int, keys_NKE: Tensor, values_NKE: Tensor) -> CachedKeys:
         """Writes in place and returns views of (or, for scattered slots, copies from) the cache."""
-        for cache, new_NKE in ((self._keys[layer], keys_NKE), (self._values[layer], values_NKE)):
-            if self._one_each:
-                cache[self._rows_B, :, self._columns_B] = new_NKE
-            else:
-                self._write(cache, new_NKE)
-        seen = max(self._seen)
-        return CachedKeys(self._pick(self._keys[layer], seen), self._pick(self._values[layer], seen), self._seen)
+        keys, values = self._keys[layer], self._values[layer]
+        self._write(keys, keys_NKE)
+        self._write(values, values_NKE)
+        return CachedKeys(self._pick(keys), self._pick(values), self._seen)
 
     def _write(self, cache: Tensor, new_NKE: Tensor) -> None:
-        pieces = new_NKE.split(self._lengths)
-        for slot, start, piece_TKE in zip(self._slots, self._starts, pieces, strict=True):
-            cache[slot, :, start : start + len(piece_TKE)] = piece_TKE.transpose(0, 1)
+        if self._several_of_one:
+            cache[self._rows_B, :, self._columns_B] = new_NKE
+            return
+        pieces = new_NKE.split(self._lengths) if len(self._slots) > 1 else [new_NKE]
+        for slot, start, length, piece_TKE in zip(self._slots, self._starts, self._lengths, pieces, strict=True):
+            cache[slot].narrow(1, start, length).copy_(piece_TKE.transpose(0, 1))
 
-    def _pick(self, cache: Tensor, seen: int) -> Tensor:
-        first, count = self._slots[0], len(self._slots)
-        if self._slots == list(range(first, first + count)):
-            return cache[first : first + count, :, :seen]
-        return cache[self._rows_B, :, :seen]
+    def _pick(self, cache: Tensor) -> Tensor:
+        if self._side_by_side:
+            return cache.narrow(0, self._slots[0], len(self._slots)).narrow(2, 0, self._most)
+        return cache[self._rows_B, :, : self._most]
 
 
 def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:

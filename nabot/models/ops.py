@@ -4,6 +4,7 @@ Every hand-written Function runs in float64 too, passes `gradcheck`, and saves l
 Inside, statistics are taken in float32 at least (`_accurate`), because in bfloat16 a mean of squares loses its digits.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -32,6 +33,13 @@ def _run(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
     return result
 
 
+@cache
+def _constant(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    # Made once: as a Python number it would cost more, row by row, than what is done with it.
+    with torch.inference_mode(False):
+        return torch.tensor(value, dtype=dtype, device=device)
+
+
 # ---- RMSNorm: Zhang & Sennrich 2019, arXiv 1910.07467
 
 
@@ -39,9 +47,11 @@ class _RmsNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_ND: Tensor, weight_D: Tensor, eps: float) -> Tensor:
         x = _accurate(x_ND)
-        scale_N1 = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        norm_N1 = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale_N1 = torch.addcmul(_constant(eps, x.dtype, x.device), norm_N1, norm_N1, value=1 / x.shape[-1]).rsqrt_()
         ctx.save_for_backward(x_ND, weight_D, scale_N1)
-        return (x * scale_N1).to(x_ND.dtype).mul_(weight_D)
+        normal = x * scale_N1
+        return (normal if x is x_ND else normal.to(x_ND.dtype)).mul_(weight_D)
 
     @staticmethod
     @once_differentiable
@@ -87,18 +97,17 @@ def rope_frequencies(rope: RopeConfig, head_width: int) -> Tensor:
 
 
 def rope_table(positions_N: Tensor, frequencies: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """cos and sin of each position's angles, [N, 1, E/2]. Angles are float32: in bfloat16 positions above 256 collide."""
-    angles = positions_N.float().unsqueeze(-1) * frequencies
-    return angles.cos().to(dtype).unsqueeze(1), angles.sin().to(dtype).unsqueeze(1)
+    """cos and sin of each position's angles, both [N, 1, E]: for both halves of a head, sin negative in the first.
+
+    Angles are float32: in bfloat16 positions above 256 collide.
+    """
+    angles = positions_N.float().view(-1, 1, 1) * frequencies
+    cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+    return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
 
 
 def _rotated(x_NHE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    first, second = x_NHE.chunk(2, -1)
-    out = torch.empty_like(x_NHE, memory_format=torch.contiguous_format)
-    half = x_NHE.shape[-1] // 2
-    torch.addcmul(first * cos, second, sin, value=-1, out=out[..., :half])
-    torch.addcmul(second * cos, first, sin, out=out[..., half:])
-    return out
+    return torch.addcmul(x_NHE * cos, x_NHE.roll(x_NHE.shape[-1] // 2, -1), sin)
 
 
 class _Rotate(torch.autograd.Function):

@@ -164,7 +164,8 @@ def int4_product(q_OD: Tensor, scale_GO: Tensor, zero_GO: Tensor) -> Product:
     scale_and_zero = F.pad(torch.stack([scale_GO, zero_GO], -1), (0, 0, 0, extra)).bfloat16().contiguous()
 
     def product(x_ND: Tensor) -> Tensor:
-        return torch._weight_int4pack_mm_for_cpu(x_ND, packed_weight, GROUP, scale_and_zero)[:, :outputs]
+        y_NO = torch._weight_int4pack_mm_for_cpu(x_ND, packed_weight, GROUP, scale_and_zero)
+        return y_NO[:, :outputs] if extra else y_NO
 
     return product
 

@@ -89,8 +89,8 @@ def table_of(positions: Tensor, width: int, dtype: torch.dtype) -> tuple[Tensor,
 
 
 def plain_rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
-    first, second = x.chunk(2, -1)
-    turned = torch.complex(first, second) * torch.complex(*table)
+    (first, second), half = x.chunk(2, -1), x.shape[-1] // 2
+    turned = torch.complex(first, second) * torch.complex(table[0][..., half:], table[1][..., half:])
     return torch.cat((turned.real, turned.imag), -1)
 
 
