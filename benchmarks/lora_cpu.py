@@ -43,7 +43,7 @@ def measured(column: str, a: argparse.Namespace, folder: Path) -> dict[str, Any]
     ours += ["--set", f"batch_size={a.batch}", "--set", "max_length=2048", "--write-ids", str(ids)]
     peer = [a.peer_python, str(HERE / "peers" / "trl_lora.py"), a.hf, str(ids), "--ids", "--sequential"]
     peer += ["--steps", str(a.steps + 1), "--batch", str(a.batch), "--max-length", "2048"]
-    dtypes = ["bfloat16", "float32"]
+    dtypes = a.peer_dtypes
     if column == "avx2":
         ours += ["--set", "dtype=float32"]
         dtypes = ["float32"]
@@ -111,6 +111,9 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--hf", required=True, help="the same weights as a Hugging Face folder (peers/to_hf.py)")
     p.add_argument("--peer-python", default=sys.executable, help="the Python that has trl and peft")
     p.add_argument("--columns", nargs="+", default=["usual", "avx2", "long"], choices=["usual", "avx2", "long"])
+    p.add_argument(
+        "--peer-dtypes", nargs="+", default=["bfloat16", "float32"], help="outside `avx2`; one may be hopeless"
+    )
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--steps", type=int, default=6, help="measured steps of a run")
     p.add_argument("--batch", type=int, default=8, help="conversations a step")

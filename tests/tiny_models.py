@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nabot.adapters import LoraConfig, attach, lora_groups
+from nabot.adapters import AdapterConfig, LoraConfig, attach, lora_groups
 from nabot.models.config import DecoderConfig
 from nabot.models.decoder import Decoder
 from nabot.models.huggingface import config_from
 from nabot.models.loading import empty_decoder, fill
 from nabot.models.stored import StoredTensor
 from nabot.train.batches import Example
+from nabot.train.step import trainable
 
 VOCAB = 97
 _PLAIN: dict[str, Any] = {
@@ -137,6 +138,18 @@ def with_lora(decoder: Decoder, config: LoraConfig = LoraConfig(rank=4, alpha=8)
         for _, a, b in group.tensors():
             a.copy_(torch.randn(a.shape, generator=rng) / a.shape[1] ** 0.5)
             b.copy_(torch.randn(b.shape, generator=rng) * 0.3)
+    return decoder
+
+
+def with_adapter(decoder: Decoder, config: AdapterConfig, seed: int = 0) -> Decoder:
+    """Any adapter that has learned something: all that learns is a little off from where it began."""
+    if isinstance(config, LoraConfig):
+        return with_lora(decoder, config, seed)
+    torch.manual_seed(seed)
+    attach(decoder, config, [5, 7, 11])
+    with torch.no_grad():
+        for parameter in trainable(decoder).values():
+            parameter.add_(torch.randn(parameter.shape).to(parameter) * 0.1)
     return decoder
 
 

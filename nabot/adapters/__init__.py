@@ -1,14 +1,22 @@
 """What learns: put on a decoder from outside, taken off again, saved in PEFT's layout.
 
-`attach(decoder, LoraConfig(rank=8))` swaps linear groups for groups that learn; `save_adapter` and `load_adapter` are
-inverse; `fuse` adds what was learned into the weights.
+`attach(decoder, LoraConfig(rank=8))` swaps linear groups for groups that learn, `VirtualConfig` puts virtual tokens
+before every conversation, `WholeConfig` lets the weights themselves learn. `save_adapter` and `load_adapter` are
+inverse; `fuse` adds what LoRA has learned into the weights.
 """
 
-from nabot.adapters.lora import LoraConfig, attach, detach, fuse, lora_groups, set_dropout, shape_of
+from nabot.adapters.lora import LoraConfig, fuse, lora_groups, set_dropout, shape_of
+from nabot.adapters.methods import METHODS, AdapterConfig, attach, detach, method_of, positions_of
 from nabot.adapters.peft_files import adapter_tensors, has_learned, load_adapter, save_adapter, set_adapter_tensors
+from nabot.adapters.virtual import VirtualConfig, virtual_tokens
+from nabot.adapters.whole import WholeConfig
 
 __all__ = [
+    "METHODS",
+    "AdapterConfig",
     "LoraConfig",
+    "VirtualConfig",
+    "WholeConfig",
     "adapter_tensors",
     "attach",
     "detach",
@@ -16,8 +24,11 @@ __all__ = [
     "has_learned",
     "load_adapter",
     "lora_groups",
+    "method_of",
+    "positions_of",
     "save_adapter",
     "set_adapter_tensors",
     "set_dropout",
     "shape_of",
+    "virtual_tokens",
 ]

@@ -165,7 +165,7 @@ def _slots(base: LinearGroup, config: LoraConfig, adapted: list[str]) -> Iterato
             start += rank
 
 
-def attach(module: nn.Module, config: LoraConfig) -> None:
+def attach_lora(module: nn.Module, config: LoraConfig) -> None:
     """Puts LoRA on the targets below `module`, B at zero: nothing changes until it learns. Draws A from torch's RNG.
 
     Raises ConfigError if a target names nothing, or if an adapter is attached already.
@@ -184,7 +184,7 @@ def attach_to(module: nn.Module, config: LoraConfig, chosen: set[str]) -> None:
 
 
 def shape_of(module: nn.Module, config: LoraConfig) -> dict[str, tuple[int, float]]:
-    """What `attach` would adapt: full module name → rank and scale. Raises ConfigError if a target names nothing."""
+    """What `attach_lora` would adapt: full module name → rank and scale. Raises ConfigError if a target names nothing."""
     known = [f"{g.path}.{m}" for _, _, g in linear_groups(module) for m in g.members if g.path]
     return {name: (config.rank_of(name), config.scale_of(name)) for name in _targets(known, config.targets)}
 
@@ -195,7 +195,7 @@ def set_dropout(module: nn.Module, dropout: float) -> None:
         group.config = replace(group.config, dropout=dropout)
 
 
-def detach(module: nn.Module) -> None:
+def detach_lora(module: nn.Module) -> None:
     """Gives the plain groups back; the adapter's tensors are forgotten."""
     for owner, attribute, group in list(_lora_places(module)):
         setattr(owner, attribute, group.base)

@@ -101,7 +101,7 @@ def tune(
     ] = None,
     base: Base = "",
     out: Annotated[Path | None, typer.Option("--out", metavar="BOT", help=say("help.out"))] = None,
-    method: Annotated[str, typer.Option("--method", help=say("help.method"))] = "lora",
+    method: Annotated[str, typer.Option("--method", help=say("help.method"))] = "",
     epochs: Annotated[float | None, typer.Option("--epochs", help=say("help.epochs"))] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help=say("help.minutes"))] = None,
     rank: Annotated[int | None, typer.Option("--rank", help=say("help.rank"))] = None,

@@ -7,9 +7,7 @@ from typing import Any
 
 from nabot.cli.output import StepBar, pulling, put_json, tell
 from nabot.errors import ConfigError
-from nabot.text import human_bytes, human_seconds, near_names, say
-
-_METHODS = ("lora",)
+from nabot.text import human_bytes, human_seconds, say
 
 
 @dataclass(frozen=True)
@@ -34,9 +32,6 @@ class TuneFlags:
 
 def tune_bot(flags: TuneFlags, *, as_json: bool) -> None:
     """Checks what can be checked at once, then tunes."""
-    if flags.method not in _METHODS:
-        near, known = near_names(flags.method, _METHODS), ", ".join(_METHODS)
-        raise ConfigError(say("tune.unknown_method", method=flags.method, near=near, known=known))
     if not flags.data:
         raise ConfigError(say("tune.no_data"))
     if flags.out is None:
@@ -51,6 +46,8 @@ def tune_bot(flags: TuneFlags, *, as_json: bool) -> None:
         raise ConfigError(say("tune.epochs_and_minutes"))
     for values in given:
         settings = settings.with_values(values)
+    if flags.method:
+        settings = settings.with_values({"method": flags.method})
 
     def run(watcher: Any) -> dict[str, Any]:
         request: TuneRequest = request_from_files(

@@ -9,48 +9,64 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nabot.models.batch import CachedKeys
+from nabot.models.batch import CachedKeys, KeysAndValues
 from nabot.models.config import DecoderConfig
 
 _FIRST_CAPACITY = 256  # tokens; doubled when a sequence outgrows it
 
 
 class SlotCache:
-    """Slots of equal capacity: for every layer keys and values [slots, K, S, E]. Grows in both directions."""
+    """Slots of equal capacity: for every layer keys and values [slots, K, S, E]. Grows in both directions.
 
-    def __init__(self, config: DecoderConfig, *, dtype: torch.dtype, device: torch.device) -> None:
+    Every slot begins with the columns of `beginning`, [P, K, E] for each layer, which belong to no token.
+    """
+
+    def __init__(
+        self,
+        config: DecoderConfig,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        beginning: Sequence[KeysAndValues] = (),
+    ) -> None:
         self._config, self._dtype, self._device = config, dtype, device
-        self._capacity = 0
+        self._beginning = beginning
+        self.before = len(beginning[0][0]) if beginning else 0
+        self._capacity = 0  # columns, the beginning's included
         self._keys: list[Tensor] = []
         self._values: list[Tensor] = []
         self.tokens: list[list[int]] = []  # by slot: whose keys and values stand in its first columns
 
-    def reserve(self, slots: int, capacity: int) -> None:
-        """Makes room for `slots` sequences of `capacity` tokens; what is kept stays."""
+    def reserve(self, slots: int, length: int) -> None:
+        """Makes room for `slots` sequences of `length` tokens; what is kept stays."""
+        capacity = self.before + length
         if slots <= len(self.tokens) and capacity <= self._capacity:
             return
         capacity = max(self._capacity, capacity, min(_FIRST_CAPACITY, self._config.max_positions))
         slots = max(slots, len(self.tokens) if slots <= len(self.tokens) else 2 * len(self.tokens))
         shape = (slots, self._config.num_kv_heads, capacity, self._config.head_width)
-        self._keys = [self._grown(shape, old) for old in self._layers(self._keys)]
-        self._values = [self._grown(shape, old) for old in self._layers(self._values)]
+        self._keys = self._grown(shape, self._keys, [keys for keys, _ in self._beginning])
+        self._values = self._grown(shape, self._values, [values for _, values in self._beginning])
         self.tokens += [[] for _ in range(slots - len(self.tokens))]
         self._capacity = capacity
 
-    def _layers(self, kept: list[Tensor]) -> Sequence[Tensor | None]:
-        return kept or [None] * self._config.num_layers
-
-    def _grown(self, shape: tuple[int, ...], old: Tensor | None) -> Tensor:
-        # Zeros, since columns that nobody has written are masked, and even a masked NaN would spread.
-        new = torch.zeros(shape, dtype=self._dtype, device=self._device)
-        if old is not None:
-            new[: old.shape[0], :, : old.shape[2]] = old
-        return new
+    def _grown(self, shape: tuple[int, ...], old: list[Tensor], beginning: list[Tensor]) -> list[Tensor]:
+        layers = []
+        for layer in range(self._config.num_layers):
+            # Zeros, since columns that nobody has written are masked, and even a masked NaN would spread.
+            new = torch.zeros(shape, dtype=self._dtype, device=self._device)
+            if old:
+                new[: old[layer].shape[0], :, : old[layer].shape[2]] = old[layer]
+            if beginning:
+                new[:, :, : self.before] = beginning[layer].transpose(0, 1)
+            layers.append(new)
+        return layers
 
     def grow_for(self, length: int) -> None:
         """Room for a sequence of `length` tokens, doubled so that growing stays rare."""
-        if length > self._capacity:
-            self.reserve(len(self.tokens), min(max(2 * self._capacity, length), self._config.max_positions))
+        if self.before + length > self._capacity:
+            doubled = max(2 * self._capacity - self.before, length)
+            self.reserve(len(self.tokens), min(doubled, self._config.max_positions - self.before))
 
     def adopt(self, slot: int, prompt: Sequence[int]) -> int:
         """Fills `slot` with the longest beginning of `prompt` that some slot holds; returns its length.
@@ -62,20 +78,24 @@ class SlotCache:
         length = lengths[source]
         if source != slot and length:
             for layer in (*self._keys, *self._values):
-                layer[slot, :, :length] = layer[source, :, :length]
+                layer[slot, :, : self.before + length] = layer[source, :, : self.before + length]
         self.tokens[slot] = list(prompt[:length])
         return length
 
     def move(self, source: int, target: int) -> None:
         """The sequence of `source` goes on in `target`."""
-        length = len(self.tokens[source])
+        length = self.before + len(self.tokens[source])
         for layer in (*self._keys, *self._values):
             layer[target, :, :length] = layer[source, :, :length]
         self.tokens[target] = list(self.tokens[source])
 
+    def starts(self, slots: Sequence[int]) -> list[int]:
+        """The positions of the next tokens in `slots`."""
+        return [self.before + len(self.tokens[slot]) for slot in slots]
+
     def writer(self, slots: Sequence[int], lengths: Sequence[int]) -> "SlotWriter":
         """The store for one pass over documents that go on in `slots`, with `lengths` new tokens each."""
-        return SlotWriter(self._keys, self._values, slots, [len(self.tokens[s]) for s in slots], lengths)
+        return SlotWriter(self._keys, self._values, slots, self.starts(slots), lengths)
 
 
 class SlotWriter:

@@ -15,7 +15,7 @@ from nabot.conversation import Conversation
 from nabot.engine.cache import SlotCache, common_prefix
 from nabot.engine.sequence import Sequence as Answer
 from nabot.errors import DataError
-from nabot.models.batch import TokenBatch
+from nabot.models.batch import KeysAndValues, TokenBatch
 from nabot.models.decoder import Decoder
 from nabot.rendering import Renderer
 from nabot.text import say
@@ -40,7 +40,9 @@ class Engine:
         self.decoder, self.renderer = decoder, renderer
         self.max_running = max_running
         weight = decoder.embedding
-        self._cache = SlotCache(decoder.config, dtype=weight.dtype, device=weight.device)
+        self._cache = SlotCache(
+            decoder.config, dtype=weight.dtype, device=weight.device, beginning=_beginning_of(decoder)
+        )
         self._waiting: deque[Answer] = deque()
         self._running: list[Answer] = []  # the sequence at place i owns slot i
         self._next_number = 0
@@ -55,9 +57,9 @@ class Engine:
 
     def add_tokens(self, prompt: Sequence[int], sampling: Sampling) -> int:
         """The same for a prompt of token ids."""
-        room = self.decoder.config.max_positions - len(prompt)
+        longest = self.decoder.longest
+        room = longest - len(prompt)
         if room < 1:
-            longest = self.decoder.config.max_positions
             raise DataError(say("engine.prompt_too_long", tokens=len(prompt), longest=longest))
         self._next_number += 1
         limit = min(sampling.max_new_tokens, room)
@@ -198,7 +200,7 @@ class Engine:
         lengths = [len(f) for f in fresh]
         batch = TokenBatch.of_documents(
             lengths,
-            starts=[len(self._cache.tokens[s]) for s in slots],
+            starts=self._cache.starts(slots),
             store=self._cache.writer(slots, lengths),
             device=self._device,
         )
@@ -220,3 +222,12 @@ class Engine:
             if place < len(self._running):
                 self._cache.move(len(self._running), place)
                 self._running[place] = last
+
+
+@torch.inference_mode()
+def _beginning_of(decoder: Decoder) -> Sequence[KeysAndValues]:
+    """Keys and values of what every document begins with; computed once, since nothing stands before it."""
+    if decoder.beginning is None:
+        return ()
+    known = decoder.beginning.keys_and_values()
+    return known or decoder.keys_and_values(decoder.beginning.embeddings().to(decoder.embedding.dtype))

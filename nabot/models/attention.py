@@ -20,6 +20,11 @@ def attention(q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, batch: TokenBatch, la
     """[N, H, E]; softmax scale is E^-½. With a store, the documents' earlier tokens count too."""
     if batch.store is not None:
         return _attend_cached(q_NHE, batch.store.extend(layer, k_NKE, v_NKE), batch)
+    if batch.prefix:
+        keys_PKE, values_PKE = (x.to(k_NKE.dtype) for x in batch.prefix[layer])
+        q = F.pad(q_NHE, (0, 0, 0, 0, len(keys_PKE), 0))  # nobody reads what these would answer
+        k, v = torch.cat([keys_PKE, k_NKE]), torch.cat([values_PKE, v_NKE])
+        return attention(q, k, v, batch.prefix_as_tokens, layer)[len(keys_PKE) :]
     if batch.is_rectangular:
         rows = len(batch.lengths)
         out = _causal(*(x.unflatten(0, (rows, -1)).transpose(1, 2) for x in (q_NHE, k_NKE, v_NKE)))

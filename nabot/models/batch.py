@@ -15,6 +15,9 @@ from torch import Tensor
 BUCKET_STEP = 16  # documents whose lengths round up to the same multiple share one attention product
 
 
+KeysAndValues = tuple[Tensor, Tensor]
+
+
 @dataclass(frozen=True)
 class CachedKeys:
     """Keys and values of each document, new tokens included, padded on the right: [B, K, S, E]; B documents."""
@@ -30,6 +33,18 @@ class KeyValueStore(Protocol):
     def extend(self, layer: int, keys_NKE: Tensor, values_NKE: Tensor) -> CachedKeys:
         """Appends the new tokens' keys and values (rotated already) and returns everything kept so far."""
         ...
+
+
+class Recorder:
+    """A `KeyValueStore` that keeps one document's keys and values, and begins with nothing."""
+
+    def __init__(self) -> None:
+        self.kept: list[KeysAndValues] = []
+
+    def extend(self, layer: int, keys_NKE: Tensor, values_NKE: Tensor) -> CachedKeys:
+        self.kept.append((keys_NKE, values_NKE))
+        keys_BKSE, values_BKSE = (x.transpose(0, 1).unsqueeze(0) for x in (keys_NKE, values_NKE))
+        return CachedKeys(keys_BKSE, values_BKSE, (len(keys_NKE),))
 
 
 @dataclass(frozen=True)
@@ -61,13 +76,15 @@ class TokenBatch:
     """Where each of N tokens stands: `positions_N` inside its document, `lengths` of the documents.
 
     The first `shared` tokens are the beginning of every document, computed once (a system prompt, virtual tokens); the
-    documents that follow them go on where they end. N = shared + sum(lengths).
+    documents that follow them go on where they end. N = shared + sum(lengths). Before all of them may stand a prefix
+    that has no tokens: keys and values [P, K, E] for each layer, at positions 0 … P - 1.
     """
 
     positions_N: Tensor
     lengths: tuple[int, ...]
     store: KeyValueStore | None = None
     shared: int = 0
+    prefix: Sequence[KeysAndValues] = ()
 
     @classmethod
     def of_documents(
@@ -77,15 +94,28 @@ class TokenBatch:
         starts: Sequence[int] | None = None,
         store: KeyValueStore | None = None,
         shared: int = 0,
+        prefix: Sequence[KeysAndValues] = (),
         device: torch.device | str = "cpu",
     ) -> "TokenBatch":
         """Documents of these lengths, end to end, behind `shared` tokens that all of them begin with.
 
         `starts` are the positions of their first own tokens (default: right behind the shared ones).
         """
-        firsts = starts if starts is not None else [shared] * len(lengths)
+        first = len(prefix[0][0]) if prefix else 0
+        firsts = starts if starts is not None else [first + shared] * len(lengths)
         positions = [torch.arange(s, s + n) for s, n in zip(firsts, lengths, strict=True)]
-        return cls(torch.cat([torch.arange(shared), *positions]).to(device), tuple(lengths), store, shared)
+        run = torch.cat([torch.arange(first, first + shared), *positions]).to(device)
+        return cls(run, tuple(lengths), store, shared, prefix)
+
+    def behind(self, tokens: int, prefix: Sequence[KeysAndValues] = ()) -> "TokenBatch":
+        """The same documents with so many more tokens at the beginning of all, and a prefix before that."""
+        shared = self.shared + tokens
+        return self.of_documents(self.lengths, shared=shared, prefix=prefix, device=self.positions_N.device)
+
+    @cached_property
+    def prefix_as_tokens(self) -> "TokenBatch":
+        """For attention, a prefix is like tokens at the beginning of all documents."""
+        return self.behind(len(self.prefix[0][0]))
 
     @cached_property
     def is_rectangular(self) -> bool:

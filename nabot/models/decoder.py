@@ -5,7 +5,8 @@ Pre-norm RMSNorm, rotary embeddings, grouped-query attention, SwiGLU, tied or un
 LlamaForCausalLM, by way of `slots`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +15,12 @@ from torch.utils.checkpoint import checkpoint
 
 from nabot.models import ops
 from nabot.models.attention import attention
-from nabot.models.batch import TokenBatch
+from nabot.models.batch import KeysAndValues, Recorder, TokenBatch
 from nabot.models.config import DecoderConfig
 from nabot.models.linear import LinearGroup
 
 RopeTable = tuple[Tensor, Tensor]
+EMBEDDING = "model.embed_tokens.weight"
 
 
 class Norm(nn.Module):
@@ -86,6 +88,23 @@ class Block(nn.Module):
         return x_ND + self.mlp(self.mlp_norm(x_ND), batch)
 
 
+class Beginning(Protocol):
+    """What stands before every document and is none of its tokens: embeddings, or keys and values for each layer."""
+
+    @property
+    def length(self) -> int:
+        """The positions that it takes, P."""
+        ...
+
+    def embeddings(self) -> Tensor:
+        """[P, D]; P is 0 where there are keys and values."""
+        ...
+
+    def keys_and_values(self) -> Sequence[KeysAndValues]:
+        """[P, K, E] each, keys rotated already; empty where there are embeddings."""
+        ...
+
+
 class Decoder(nn.Module):
     """Token ids to logits; frozen as it is made: what learns is attached from outside (`nabot.adapters`)."""
 
@@ -94,6 +113,7 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
+        self.beginning: Beginning | None = None  # set from outside
         self.embedding = nn.Parameter(torch.empty(config.vocab_size, config.width), requires_grad=False)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
         self.norm = Norm("model.norm", config.width, config.norm_eps)
@@ -110,7 +130,11 @@ class Decoder(nn.Module):
         return F.embedding(tokens_N, self.embedding)
 
     def hidden(self, x_ND: Tensor, batch: TokenBatch) -> Tensor:
-        """Embeddings → what the head reads, [N, D], normed."""
+        """Embeddings → what the head reads, [N, D], normed. A cache is expected to hold the beginning already."""
+        own = len(x_ND)
+        if self.beginning is not None and batch.store is None:
+            before_PD = self.beginning.embeddings().to(x_ND.dtype)
+            x_ND, batch = torch.cat([before_PD, x_ND]), batch.behind(len(before_PD), self.beginning.keys_and_values())
         frequencies = ops.rope_frequencies(self.config.rope, self.config.head_width).to(x_ND.device)
         table = ops.rope_table(batch.positions_N, frequencies, x_ND.dtype)
         recompute = self.checkpoint_blocks and torch.is_grad_enabled()
@@ -119,7 +143,18 @@ class Decoder(nn.Module):
                 x_ND = checkpoint(block, x_ND, batch, table, use_reentrant=False)
             else:
                 x_ND = block(x_ND, batch, table)
-        return self.norm(x_ND)
+        return self.norm(x_ND[len(x_ND) - own :])
+
+    @property
+    def longest(self) -> int:
+        """The most tokens of one document."""
+        return self.config.max_positions - (self.beginning.length if self.beginning is not None else 0)
+
+    def keys_and_values(self, x_ND: Tensor) -> list[KeysAndValues]:
+        """What every layer remembers of one document, given as embeddings."""
+        recorder = Recorder()
+        self.hidden(x_ND, TokenBatch.of_documents([len(x_ND)], store=recorder, device=x_ND.device))
+        return recorder.kept
 
     def head(self, hidden_ND: Tensor) -> Tensor:
         """[N, D] → logits [N, V] in the dtype of the weights; ask only for the tokens that matter."""
@@ -135,7 +170,7 @@ class Decoder(nn.Module):
 
     def slots(self) -> Iterator[tuple[str, Tensor]]:
         """(Hugging Face tensor name, where it lives) for every weight: loaders write there, exporters read there."""
-        yield "model.embed_tokens.weight", self.embedding.data
+        yield EMBEDDING, self.embedding.data
         for module in self.modules():
             if isinstance(module, LinearGroup | Norm):
                 yield from module.slots()

@@ -24,7 +24,7 @@ from nabot.train.step import trainable
 _SAME_LOGITS = 1e-4  # the re-read adapter holds the very bits; only the order of threads may differ
 
 
-def save_bot(out: Path, opened: Opened, state: RunState, peak_rate: float) -> BotRecord:
+def save_bot(out: Path, opened: Opened, state: RunState, peak_rate: float, method: str) -> BotRecord:
     """Saves the adapter and the template, reads the adapter again and compares logits.
 
     Raises ConfigError if the last step of a rate too high has left weights that are not finite, CheckpointError if the
@@ -50,16 +50,17 @@ def save_bot(out: Path, opened: Opened, state: RunState, peak_rate: float) -> Bo
         base=opened.model.source,
         base_hash=base_hash(opened.model.path),
         base_licence=opened.model.licence,
+        method=method,
         template=opened.renderer.template.name,
         system=opened.renderer.system,
     )
 
 
-def figures_of(out: Path, state: RunState, wall_seconds: float) -> dict[str, Any]:
+def figures_of(out: Path, state: RunState, wall_seconds: float, method: str) -> dict[str, Any]:
     """What `nabot tune --json` prints."""
     return {
         "bot": str(out),
-        "method": "lora",
+        "method": method,
         "steps": state.step,
         "tokens": state.tokens,
         "trained_tokens": state.trained_tokens,

@@ -60,7 +60,7 @@ class Opened:
 
     def fitted(self, conversation: Conversation, max_new_tokens: int) -> tuple[Conversation, int]:
         """Without the oldest turns that leave no room for an answer, and how many were dropped."""
-        longest = self.decoder.config.max_positions
+        longest = self.decoder.longest
         room = max(longest - max_new_tokens, longest // 2)
         return self.renderer.shortened(conversation, room)
 

@@ -1,6 +1,6 @@
 """Flat settings → the records that the rooms take. In: key=value pairs, files, presets, out: Settings.
 
-The keys are the fields of `LoraConfig` and `TrainConfig`; each is known by its own name alone, so that a flag, a
+The keys are the fields of `LoraConfig`, `VirtualConfig`, `WholeConfig` and `TrainConfig`; each is known by its own name alone, so that a flag, a
 `--set`, a line of a run.toml and a preset all say the same.
 """
 
@@ -14,24 +14,38 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from nabot.adapters import LoraConfig
+from nabot.adapters import METHODS, AdapterConfig, LoraConfig, VirtualConfig, WholeConfig
 from nabot.errors import ConfigError
 from nabot.text import near_names, say
 from nabot.train.config import TrainConfig
 
 _THREADS_A_CORE = 4
+_TOP_LAYERS = 4  # that `freeze` leaves to learn
+_RECORDS: dict[str, Any] = {"lora": LoraConfig, "virtual": VirtualConfig, "whole": WholeConfig, "train": TrainConfig}
 Value = str | int | float | bool | dict[str, Any] | None
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings of a tuning run."""
+    """All settings of a tuning run; those of methods other than `method` lie idle."""
 
+    method: str = "lora"
     lora: LoraConfig = field(default_factory=LoraConfig)
+    virtual: VirtualConfig = field(default_factory=VirtualConfig)
+    whole: WholeConfig = field(default_factory=lambda: WholeConfig(top_layers=_TOP_LAYERS))
     train: TrainConfig = field(default_factory=TrainConfig)
     given: frozenset[str] = field(default=frozenset(), compare=False)  # keys that were asked for, not left as they are
+
+    @property
+    def adapter(self) -> AdapterConfig:
+        """What the method attaches."""
+        if self.method in ("prompt", "ptuning", "prefix"):
+            return replace(self.virtual, method=self.method)
+        if self.method in ("full", "freeze"):
+            return WholeConfig(top_layers=0 if self.method == "full" else self.whole.top_layers)
+        return self.lora
 
     def with_values(self, values: Mapping[str, Value]) -> "Settings":
         """These settings with some keys changed. Raises ConfigError naming the nearest key, or the values allowed."""
@@ -41,17 +55,29 @@ class Settings:
                 near = near_names(key, list(known))
                 raise ConfigError(say("settings.unknown", key=key, near=near, known=", ".join(known)))
         changes = {key: _converted(key, value, known[key]) for key, value in values.items()}
-        lora = {k: v for k, v in changes.items() if k in _names(LoraConfig)}
-        train = {k: v for k, v in changes.items() if k in _names(TrainConfig)}
-        if "rank" in lora and "alpha" not in lora and self.lora.alpha == 2 * self.lora.rank:
-            lora["alpha"] = 2.0 * lora["rank"]
-        settings = Settings(replace(self.lora, **lora), replace(self.train, **train), self.given | set(values))
+        if "rank" in changes and "alpha" not in changes and self.lora.alpha == 2 * self.lora.rank:
+            changes["alpha"] = 2.0 * changes["rank"]
+        records = {
+            name: replace(getattr(self, name), **{k: v for k, v in changes.items() if k in _names(kind)})
+            for name, kind in _RECORDS.items()
+        }
+        method = str(changes.get("method", self.method))
+        settings = replace(self, **records, method=method, given=self.given | set(values))
         settings._check()
         return settings
 
     def as_dict(self) -> dict[str, Any]:
         """Flat and JSON-like; `with_values` of it gives the same settings."""
-        return {**asdict(self.lora), **asdict(self.train)}
+        flat = {k: v for name in _RECORDS for k, v in asdict(getattr(self, name)).items()}
+        return {**flat, "method": self.method}
+
+    def check_given(self) -> None:
+        """Raises ConfigError for a key that was asked for and that this method does not look at."""
+        own = set(asdict(self.adapter))
+        for name, kind in _RECORDS.items():
+            for key in sorted(self.given & _names(kind).keys() - own):
+                if name != "train":
+                    raise ConfigError(say("settings.idle", key=key, method=self.method, own=", ".join(sorted(own))))
 
     def check_threads(self) -> None:
         """Raises ConfigError if there are far more than this machine can run at once; torch dies of too many."""
@@ -70,7 +96,17 @@ class Settings:
             if isinstance(value, int):
                 self._require(key, lambda v: v >= 0, "≥ 0")
                 self._require(key, lambda v: v < 2**63, "< 2**63")
-        for key in ("rank", "alpha", "batch_size", "row_tokens", "max_length", "rehearsal_weight", "adam_epsilon"):
+        for key in (
+            "rank",
+            "alpha",
+            "virtual_tokens",
+            "top_layers",
+            "batch_size",
+            "row_tokens",
+            "max_length",
+            "rehearsal_weight",
+            "adam_epsilon",
+        ):
             self._require(key, lambda v: v > 0, "> 0")
         for key in ("epochs", "minutes", "learning_rate"):
             self._require(key, lambda v: v is None or v > 0, "> 0")
@@ -147,11 +183,13 @@ def read_toml(path: Path) -> dict[str, Value]:
 
 
 def _keys() -> list[tuple[str, Any]]:
-    return [(f.name, get_type_hints(kind)[f.name]) for kind in (LoraConfig, TrainConfig) for f in fields(kind)]
+    keys = [(name, get_type_hints(kind)[name]) for kind in _RECORDS.values() for name in _names(kind)]
+    return [("method", Literal[METHODS]), *keys]
 
 
-def _names(kind: type) -> set[str]:
-    return {f.name for f in fields(kind)}
+def _names(kind: type) -> dict[str, None]:
+    """The record's own keys, in order; "method" stands above the records."""
+    return {f.name: None for f in fields(kind) if f.name != "method"}
 
 
 def _converted(key: str, value: Value, kind: Any) -> Any:
@@ -161,7 +199,8 @@ def _converted(key: str, value: Value, kind: Any) -> Any:
     choices = get_args(kind) if all(isinstance(a, str) for a in get_args(kind)) else ()
     if choices:
         if value not in choices:
-            raise ConfigError(say("settings.bad_value", key=key, value=value, allowed=", ".join(choices)))
+            near, allowed = near_names(str(value), choices), ", ".join(choices)
+            raise ConfigError(say("settings.bad_choice", key=key, value=value, near=near, allowed=allowed))
         return value
     if value is None or (isinstance(value, str) and value.lower() == "none" and type(None) in get_args(kind)):
         return None

@@ -15,7 +15,17 @@ from typing import Any
 
 import torch
 
-from nabot.adapters import LoraConfig, attach, detach, load_adapter, set_dropout, shape_of
+from nabot.adapters import (
+    AdapterConfig,
+    LoraConfig,
+    attach,
+    detach,
+    load_adapter,
+    method_of,
+    positions_of,
+    set_dropout,
+    shape_of,
+)
 from nabot.artifacts import file_sha256, require_space
 from nabot.bot import ADAPTER, RUN, is_finished, is_unfinished, read_record, write_record
 from nabot.conversation import Conversation
@@ -62,7 +72,7 @@ class _Ready:
     rows: Sequence[Conversation]
     learned: list[Example]
     held_out: list[Example]
-    lora: LoraConfig
+    adapter: AdapterConfig
 
 
 def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
@@ -75,6 +85,7 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     out = request.out
     refuse_to_overwrite(out, force=request.force)
     request.settings.check_threads()
+    request.settings.check_given()
     plan = _planned(request)
     require_space(out, 64_000_000)
     start = request.start_from / ADAPTER if request.start_from else None
@@ -91,9 +102,10 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     if request.start_from:
         shutil.copytree(request.start_from / ADAPTER, out / RUN / "start", dirs_exist_ok=True)
     dtype = str(ready.opened.decoder.embedding.dtype).removeprefix("torch.")  # "auto" may choose otherwise next time
-    rate = request.settings.train.rate_for(ready.opened.decoder.config.width)
+    method = method_of(ready.adapter)  # `--from` brings its own
+    rate = request.settings.train.rate_for(ready.opened.decoder.config.width, method)
     epochs = request.settings.train.epochs_for(len(ready.learned))
-    chosen = {**asdict(ready.lora), "dtype": dtype, "learning_rate": rate, "epochs": epochs}  # `--from` brings its own
+    chosen = {**asdict(ready.adapter), "method": method, "dtype": dtype, "learning_rate": rate, "epochs": epochs}
     if "dropout" in request.settings.given:
         chosen["dropout"] = request.settings.lora.dropout
     plan = replace(plan, base=ready.opened.model.source, settings={**plan.settings, **chosen})
@@ -147,16 +159,18 @@ def _refuse_other_base(parent: Path, plan: RunPlan, opened: Opened) -> None:
 
 
 def _refuse_other_adapter(parent: Path, ready: _Ready, asked: Settings) -> None:
-    """Raises ConfigError if another shape was asked for than the adapter to go on with has."""
-    has, wants, decoder = asdict(ready.lora), asdict(asked.lora), ready.opened.decoder
-    other = [
-        f"{key}={wants[key]} ({has[key]})"
-        for key in has
-        if key in asked.given
-        and shape_of(decoder, replace(ready.lora, **{key: wants[key]})) != shape_of(decoder, ready.lora)
-    ]
+    """Raises ConfigError if another method or shape was asked for than the adapter to go on with has."""
+    own, method = ready.adapter, method_of(ready.adapter)
+    has, wants = {**asdict(own), "method": method}, asked.as_dict()
+    other = {key for key in has.keys() & asked.given if wants[key] != has[key]}
+    if isinstance(own, LoraConfig):  # targets and ranks may be written otherwise and mean the same
+        decoder = ready.opened.decoder
+        shape = shape_of(decoder, own)
+        same = {k for k in other - {"method"} if shape_of(decoder, replace(own, **{k: wants[k]})) == shape}
+        other -= same
     if other:
-        raise ConfigError(say("tune.from_other_adapter", folder=parent, other=", ".join(other)))
+        said = ", ".join(f"{key}={wants[key]} ({has[key]})" for key in sorted(other))
+        raise ConfigError(say("tune.from_other_adapter", folder=parent, other=said))
 
 
 def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, out: Path, watcher: Watcher) -> _Ready:
@@ -180,15 +194,15 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, o
         rows,
         held_out=config.held_out,
         seed=config.seed,
-        limit=min(config.max_length, opened.decoder.config.max_positions),
+        limit=min(config.max_length, opened.decoder.config.max_positions - positions_of(settings.adapter)),
         note=watcher.note,
     )
-    lora = _attach(opened, settings, start)  # proves that the adapter fits
+    adapter = _attach(opened, settings, start)  # proves that the adapter fits
     require_space(out, sum(p.numel() for p in trainable(opened.decoder).values()) * _BYTES_A_PARAMETER)
     detach(opened.decoder)  # the base as it is answers first
     if config.keep == "best" and not held_out:
         raise ConfigError(say("tune.no_best", rows=len(rows)))
-    return _Ready(opened, rows, learned, held_out, lora)
+    return _Ready(opened, rows, learned, held_out, adapter)
 
 
 def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: float) -> dict[str, Any]:
@@ -217,8 +231,8 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
         trainer.restore_best()
         trainer.state.held_out_loss = trainer.state.best_loss
     watcher.phase(say("tune.finishing"))
-    record = save_bot(out, opened, trainer.state, trainer.peak_rate)
-    figures = figures_of(out, trainer.state, trainer.wall_seconds())
+    record = save_bot(out, opened, trainer.state, trainer.peak_rate, settings.method)
+    figures = figures_of(out, trainer.state, trainer.wall_seconds(), settings.method)
     write_manifest(
         out, record, plan, figures, rows=len(ready.rows), learned=len(ready.learned), held_out=len(ready.held_out)
     )
@@ -239,14 +253,15 @@ def _rehearsed(opened: Opened, config: TrainConfig, rows: int, out: Path, watche
         raise Stopped(say("tune.stopped_early", out=out), signal.SIGINT) from error
 
 
-def _attach(opened: Opened, settings: Settings, start: Path | None) -> LoraConfig:
+def _attach(opened: Opened, settings: Settings, start: Path | None) -> AdapterConfig:
     if start is not None:
         own = load_adapter(opened.decoder, start)
         set_dropout(opened.decoder, settings.lora.dropout)  # the one thing about it that may change
         return own
     settings.check_ranks(opened.decoder.config.width)
-    attach(opened.decoder, settings.lora)
-    return settings.lora
+    text = settings.virtual.start_text or opened.renderer.system or say("tune.start_text")
+    attach(opened.decoder, settings.adapter, opened.tokenizer.encode(text))
+    return settings.adapter
 
 
 def _hooks(opened: Opened, questions: Sequence[str], samples: Journal, watcher: Watcher, stopping: Signals) -> Hooks:

@@ -7,6 +7,7 @@ from typing import Literal
 from nabot.train.schedule import Schedule
 
 _STEPS_FOR_FACTS = 350
+_RATES = {"lora": 2e-3, "prefix": 1e-2, "prompt": 1e-2, "ptuning": 1e-3, "full": 5e-5, "freeze": 1e-4}  # at width 576
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,10 @@ class TrainConfig:
         """How many everyday questions stand beside the batches of all steps before this one."""
         return int(step * self.rehearsal_ratio * self.batch_size)
 
-    def rate_for(self, width: int) -> float:
-        """The peak rate for a model with hidden states this wide: if none is set, 2e-3 at 576, 4e-4 at 4,096.
+    def rate_for(self, width: int, method: str = "lora") -> float:
+        """The peak rate for a model with hidden states this wide: if none is set, 2e-3 for LoRA at 576, 4e-4 at 4,096.
 
-        Measured at 576; wide models want less.   Source of the exponent: Schulman et al. 2025, "LoRA Without Regret",
-        fitted for LLaMA.
+        Measured at 576 for every method (docs/methods.md); wide models want less.   Source of the exponent: Schulman et
+        al. 2025, "LoRA Without Regret", fitted for LLaMA.
         """
-        return self.learning_rate or 2e-3 * (576 / width) ** 0.78
+        return self.learning_rate or _RATES[method] * (576 / width) ** 0.78

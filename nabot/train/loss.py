@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 from nabot.models.decoder import Decoder
 from nabot.train.batches import Microbatch, SoftTargets
@@ -60,11 +61,19 @@ def answer_loss(decoder: Decoder, microbatch: Microbatch) -> Tensor:
     wanted, weight = microbatch.wanted, decoder.frozen_head
     if weight is not None:
         return frozen_head_loss(hidden_MD, weight, wanted)
-    logits = decoder.head(hidden_MD)
+    # A head that learns (its weight, or what is attached to it): autograd, which makes the logits of a chunk again in
+    # the backward pass.
+    chunks = zip(hidden_MD.split(CHUNK), wanted.tokens_MK.split(CHUNK), wanted.shares_MK.split(CHUNK), strict=True)
+    losses = [checkpoint(_chunk_loss, decoder, *chunk, use_reentrant=False) for chunk in chunks]
+    return torch.cat(losses) if losses else hidden_MD.sum(-1)
+
+
+def _chunk_loss(decoder: Decoder, hidden_CD: Tensor, tokens_CK: Tensor, shares_CK: Tensor) -> Tensor:
+    logits = decoder.head(hidden_CD)
     kind = torch.promote_types(logits.dtype, torch.float32)
-    logs_MK = logits.to(kind).log_softmax(-1).gather(-1, wanted.tokens_MK)
-    shares_MK = wanted.shares_MK.to(kind)
-    return divergence(shares_MK, shares_MK.sum(-1, keepdim=True), logs_MK)
+    logs_CK = logits.to(kind).log_softmax(-1).gather(-1, tokens_CK)
+    shares_CK = shares_CK.to(kind)
+    return divergence(shares_CK, shares_CK.sum(-1, keepdim=True), logs_CK)
 
 
 def divergence(shares_MK: Tensor, weight_M1: Tensor, logs_MK: Tensor) -> Tensor:

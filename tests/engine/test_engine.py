@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_tokenizers import byte_level
-from tiny_models import random_tokens, tiny_decoder, with_lora
+from tiny_models import random_tokens, tiny_decoder, with_adapter, with_lora
 from torch.testing import assert_close
 
+from nabot.adapters import VirtualConfig
 from nabot.conversation import Conversation
 from nabot.engine import Engine
 from nabot.engine.cache import SlotCache
@@ -32,9 +33,21 @@ def renderer() -> Renderer:
     return Renderer(ChatTemplate.builtin("chatml"), tokenizer)
 
 
+BEGINNINGS = {
+    "prompt": VirtualConfig(method="prompt", virtual_tokens=5),
+    "prefix": VirtualConfig(method="prefix", virtual_tokens=7),
+}
+
+
 @lru_cache
 def decoder(variant: str = "gqa") -> Decoder:
     vocab = renderer().tokenizer.vocab_size
+    if variant in BEGINNINGS:
+        return with_adapter(decoder_of("gqa", vocab), BEGINNINGS[variant])
+    return decoder_of(variant, vocab)
+
+
+def decoder_of(variant: str, vocab: int) -> Decoder:
     return tiny_decoder(variant, torch.float64, vocab_size=vocab, max_position_embeddings=ROOM)
 
 
@@ -99,9 +112,10 @@ def test_five_prompts_with_a_shared_beginning_are_answered_as_each_alone(max_run
     assert_answers(model, ask(model, SHARED, [8, 3, 12, 5, 9]))
 
 
-@pytest.mark.parametrize("variant", ["mha", "mqa"])
-def test_the_same_for_other_numbers_of_heads(variant: str) -> None:
-    model = engine(variant=variant)
+@pytest.mark.parametrize("variant", ["mha", "mqa", *BEGINNINGS])
+@pytest.mark.parametrize("max_running", [2, 16])
+def test_the_same_for_other_numbers_of_heads_and_behind_virtual_tokens(variant: str, max_running: int) -> None:
+    model = engine(max_running, variant)
     numbers = [model.add_tokens(p, Sampling(max_new_tokens=6)) for p in SHARED]
     done = finish(model)
     for number, prompt in zip(numbers, SHARED, strict=True):
@@ -179,6 +193,26 @@ def test_answers_go_on_when_the_cache_grows() -> None:
     model = engine()
     assert_answers(model, ask(model, prompts, [12, 12]))
     assert model._cache._capacity > 256
+
+
+@pytest.mark.parametrize("variant", BEGINNINGS)
+def test_answers_behind_virtual_tokens_go_on_when_the_cache_grows(variant: str) -> None:
+    model, prompts = engine(variant=variant), [tokens(245, 1), tokens(3, 2)]
+    numbers = [model.add_tokens(prompt, Sampling(max_new_tokens=12)) for prompt in prompts]
+    done = finish(model)
+    for number, prompt in zip(numbers, prompts, strict=True):
+        assert done[number].text == text_of(alone(prompt, 12, variant))
+    assert model._cache._capacity > 256
+
+
+@pytest.mark.parametrize("variant", BEGINNINGS)
+def test_virtual_tokens_take_their_room_from_the_conversation(variant: str) -> None:
+    model, taken = engine(variant=variant), BEGINNINGS[variant].virtual_tokens
+    number = model.add_tokens(tokens(ROOM - taken - 3, 1), Sampling(max_new_tokens=50))
+    completion = finish(model)[number]
+    assert (completion.num_tokens, completion.finish) == (3, "length")
+    with pytest.raises(DataError, match=str(ROOM - taken)):
+        model.add_tokens(tokens(ROOM - taken, 1), Sampling())
 
 
 def test_an_answer_ends_at_the_models_last_position() -> None:

@@ -252,10 +252,10 @@ def test_a_real_dora_adapter_is_refused(tmp_path: Path) -> None:
     assert_refused(tmp_path, "use_dora")
 
 
-def test_prompt_tuning_is_refused_by_name(tmp_path: Path) -> None:
-    config = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
+def test_an_unknown_method_is_refused_by_name(tmp_path: Path) -> None:
+    config = peft.IA3Config(task_type="CAUSAL_LM", target_modules=["k_proj"], feedforward_modules=[])
     peft.get_peft_model(tiny_hf("gqa"), config).save_pretrained(tmp_path)
-    assert_refused(tmp_path, "PROMPT_TUNING")
+    assert_refused(tmp_path, "IA3")
 
 
 def test_an_empty_adapter_is_refused(adapter: Path) -> None:

@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import gradients, random_examples, tiny_decoder, with_lora
+from tiny_models import gradients, random_examples, tiny_decoder, with_adapter
 from torch import Tensor
 from torch.testing import assert_close
 
-from nabot.adapters import LoraConfig
+from nabot.adapters import LoraConfig, VirtualConfig, WholeConfig
 from nabot.models.decoder import Decoder
 from nabot.train.batches import Example, collate, microbatches
 from nabot.train.loss import answer_loss
@@ -21,12 +21,18 @@ ADAPTERS = {
     "all_linear": LoraConfig(rank=4, alpha=8),
     "subset": LoraConfig(rank=3, alpha=5, targets="v_proj,down_proj", rank_pattern={"v_proj": 1}),
     "upper_layer": LoraConfig(rank=2, alpha=4, targets=r"/.*layers\.1\..*/"),  # the lower one stays frozen
+    "prompt": VirtualConfig(method="prompt", virtual_tokens=5),
+    "ptuning": VirtualConfig(method="ptuning", virtual_tokens=4, encoder_width=12),
+    "prefix": VirtualConfig(method="prefix", virtual_tokens=6),
+    "prefix_by_network": VirtualConfig(method="prefix", virtual_tokens=3, encoder="mlp", encoder_width=12),
+    "full": WholeConfig(),
+    "freeze": WholeConfig(top_layers=1),
 }
 Outcome = tuple[float, dict[str, Tensor]]
 
 
 def decoder(variant: str = "gqa", adapter: str = "all_linear", dtype: torch.dtype = torch.float64) -> Decoder:
-    return with_lora(tiny_decoder(variant, dtype), ADAPTERS[adapter])
+    return with_adapter(tiny_decoder(variant, dtype), ADAPTERS[adapter])
 
 
 def stepped(model: Decoder, parts: Sequence[Sequence[Example]]) -> Outcome:
@@ -133,7 +139,7 @@ def test_checkpointed_equals_plain(adapter: str, dtype: torch.dtype) -> None:
 
 
 def test_checkpointed_equals_plain_under_dropout() -> None:
-    model = with_lora(tiny_decoder("gqa", torch.float64), LoraConfig(rank=4, alpha=8, dropout=0.3)).train()
+    model = with_adapter(tiny_decoder("gqa", torch.float64), LoraConfig(rank=4, alpha=8, dropout=0.3)).train()
     rows, outcomes = random_examples(LENGTHS), []
     for recompute in (False, True):
         model.checkpoint_blocks = recompute
@@ -161,7 +167,7 @@ def test_checkpointing_keeps_less_for_the_backward_pass() -> None:
 
 
 def test_dropout_is_off_when_a_loss_is_measured() -> None:
-    model = with_lora(tiny_decoder("gqa", torch.float64), LoraConfig(rank=4, alpha=8, dropout=0.5)).train()
+    model = with_adapter(tiny_decoder("gqa", torch.float64), LoraConfig(rank=4, alpha=8, dropout=0.5)).train()
     parts = microbatches(random_examples(LENGTHS), 64)
     first = mean_loss(model, parts)
     assert mean_loss(model, parts) == first

@@ -1,0 +1,211 @@
+"""Virtual tokens: what learns stands before every conversation, and no weight of the model changes.
+
+- prompt: P embeddings (Lester, Al-Rfou & Constant 2021, arXiv 2104.08691 §2)
+- ptuning: P embeddings, written by a small network while they learn (Liu et al. 2021, arXiv 2103.10385 §3.2)
+- prefix: P keys and values in every layer (Li & Liang 2021, arXiv 2101.00190 §4), by way of a small network if asked
+
+They begin as real text, since the same methods lose up to 29 points from a random start (PEFT's own comparison on
+MetaMathQA). What a network adds to that start is zero at first, so a fresh adapter is what its text would be. Saved is
+the table that the network writes, as in PEFT; the network itself stays in the run's checkpoints.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from nabot.errors import ConfigError
+from nabot.models.batch import KeysAndValues
+from nabot.models.decoder import Decoder
+from nabot.text import say
+
+VirtualMethod = Literal["prompt", "ptuning", "prefix"]
+_COMMON_TOKENS = 5_000  # Lester et al., §3.2: virtual tokens start as some of the most common ones
+_ENCODERS: dict[str, tuple[str, ...]] = {  # by method; the first is the one that is taken if none is named
+    "prompt": ("none",),
+    "ptuning": ("lstm", "mlp"),
+    "prefix": ("none", "mlp"),
+}
+
+
+@dataclass(frozen=True)
+class VirtualConfig:
+    """How many virtual tokens, and what they begin as.
+
+    `start`: "text" (`start_text`, repeated or cut to the length), "vocab" (common tokens, drawn), "random" (drawn with
+    the mean and spread of the model's own embeddings). A prefix begins as the keys and values of such tokens.
+    `encoder`: the network that writes them: "lstm" or "mlp" for ptuning, "none" or "mlp" for prefix; "": the first.
+    """
+
+    method: VirtualMethod = "prompt"
+    virtual_tokens: int = 32
+    start: Literal["text", "vocab", "random"] = "text"
+    start_text: str = ""  # "": the system prompt
+    encoder: Literal["", "none", "mlp", "lstm"] = ""
+    encoder_width: int = 0  # of its hidden layer; 0: as wide as the model
+
+    def chosen_encoder(self) -> str:
+        """The network's kind. Raises ConfigError for one that this method does not have."""
+        known = _ENCODERS[self.method]
+        if self.encoder and self.encoder not in known:
+            allowed = f"{', '.join(known)} ({self.method})"
+            raise ConfigError(say("settings.bad_value", key="encoder", value=self.encoder, allowed=allowed))
+        return self.encoder or known[0]
+
+
+# ---- where the rows come from
+
+
+class Table(nn.Module):
+    """Rows that learn directly, [P, W] float32."""
+
+    def __init__(self, start_PW: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("start", start_PW)
+        self.rows = nn.Parameter(start_PW.clone())
+
+    def forward(self) -> Tensor:
+        return self.rows
+
+
+class Encoded(nn.Module):
+    """A start [P, W], and what a network adds to it: zero, before it has learned."""
+
+    def __init__(self, start_PW: Tensor, network: nn.Module, last: nn.Linear, inputs_PD: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("start", start_PW)
+        self.inputs = nn.Parameter(inputs_PD)
+        self.network = network
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self) -> Tensor:
+        added_PW: Tensor = self.network(self.inputs)
+        return self.get_buffer("start") + added_PW
+
+
+class Lstm(nn.Module):
+    """Two bidirectional layers and an MLP: Liu et al. 2021, eq. 4-5."""
+
+    def __init__(self, width: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(width, hidden, num_layers=2, bidirectional=True, batch_first=True)
+        self.mlp = nn.Sequential(nn.Linear(2 * hidden, 2 * hidden), nn.ReLU(), nn.Linear(2 * hidden, outputs))
+
+    def forward(self, inputs_PD: Tensor) -> Tensor:
+        rows: Tensor = self.mlp(self.lstm(inputs_PD.unsqueeze(0))[0].squeeze(0))
+        return rows
+
+
+def _mlp_of_ptuning(width: int, hidden: int, outputs: int) -> nn.Sequential:
+    """As PEFT's."""
+    inner = [nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()]
+    return nn.Sequential(*inner, nn.Linear(hidden, outputs))
+
+
+def _mlp_of_prefix(width: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Li & Liang's, §4.3, as in their code: a tanh between two layers."""
+    return nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, outputs))
+
+
+# ---- what stands before the documents
+
+
+class VirtualTokens(nn.Module):
+    """The `Beginning` that learns: rows [P, W] as embeddings, or as keys and values."""
+
+    def __init__(self, method: VirtualMethod, rows: nn.Module, decoder: Decoder) -> None:
+        super().__init__()
+        self.method = method
+        self.rows = rows
+        self.length = len(rows.get_buffer("start"))
+        self._width = decoder.config.width
+        self._heads = (decoder.config.num_layers, 2, decoder.config.num_kv_heads, decoder.config.head_width)
+
+    def table(self) -> Tensor:
+        """What is saved: [P, D], or for a prefix [P, layers · (key, value) · K · E]."""
+        rows: Tensor = self.rows()
+        return rows
+
+    def embeddings(self) -> Tensor:
+        return self.rows.get_buffer("start").new_empty(0, self._width) if self.method == "prefix" else self.table()
+
+    def keys_and_values(self) -> Sequence[KeysAndValues]:
+        if self.method != "prefix":
+            return ()
+        return [(kv[0], kv[1]) for kv in self.table().unflatten(1, self._heads).permute(1, 2, 0, 3, 4)]
+
+    def has_learned(self) -> bool:
+        """Whether the rows are not what they began as."""
+        return not torch.equal(self.table(), self.rows.get_buffer("start"))
+
+
+def attach_virtual(decoder: Decoder, config: VirtualConfig, text: Sequence[int] = ()) -> None:
+    """Puts virtual tokens before everything that the decoder reads. `text`: the token ids that they may begin as.
+
+    Draws from torch's RNG. Raises ConfigError if they leave no room for a conversation, or there is no text to begin as.
+    """
+    method, count, longest = config.method, config.virtual_tokens, decoder.config.max_positions
+    if not 0 < count < longest:
+        allowed = f"1 … {longest - 1}"
+        raise ConfigError(say("settings.bad_value", key="virtual_tokens", value=count, allowed=allowed))
+    kind = config.chosen_encoder()
+    begun_PD = _begun(decoder, config, text)
+    start_PW = begun_PD
+    if method == "prefix":
+        with torch.no_grad():
+            pairs = decoder.keys_and_values(begun_PD.to(decoder.embedding.dtype))
+        start_PW = torch.stack([x_PKE for pair in pairs for x_PKE in pair], 1).flatten(1).to(begun_PD.dtype)
+    rows = Table(start_PW) if kind == "none" else _encoded(method, kind, start_PW, begun_PD, config.encoder_width)
+    decoder.beginning = VirtualTokens(method, rows.to(start_PW.device), decoder)
+
+
+def restore_virtual(decoder: Decoder, method: VirtualMethod, table_PW: Tensor) -> None:
+    """The same with rows that have been learned already."""
+    decoder.beginning = VirtualTokens(method, Table(table_PW.to(decoder.embedding.device)), decoder)
+
+
+def virtual_tokens(decoder: nn.Module) -> VirtualTokens | None:
+    """Those that are attached."""
+    found = getattr(decoder, "beginning", None)
+    return found if isinstance(found, VirtualTokens) else None
+
+
+def table_width(decoder: Decoder, method: VirtualMethod) -> int:
+    """W: how wide the rows of this method are."""
+    c = decoder.config
+    return c.num_layers * 2 * c.num_kv_heads * c.head_width if method == "prefix" else c.width
+
+
+@torch.no_grad()
+def _begun(decoder: Decoder, config: VirtualConfig, text: Sequence[int]) -> Tensor:
+    """Embeddings [P, D], float32 at least, of the tokens that the virtual ones begin as."""
+    weight_VD, count = decoder.embedding, config.virtual_tokens
+    kind = torch.promote_types(weight_VD.dtype, torch.float32)
+    if config.start == "random":
+        rows_PD = torch.randn(count, weight_VD.shape[1], dtype=kind)
+        some_VD = weight_VD[:_COMMON_TOKENS].to(kind)
+        return rows_PD.to(weight_VD.device) * some_VD.std(0) + some_VD.mean(0)
+    if config.start == "vocab":
+        ids = torch.randint(min(_COMMON_TOKENS, len(weight_VD)), (count,))
+    elif text:
+        ids = torch.tensor([text[i % len(text)] for i in range(count)])
+    else:
+        raise ConfigError(say("adapters.no_start_text"))
+    return decoder.embed(ids.to(weight_VD.device)).to(kind)
+
+
+def _encoded(method: VirtualMethod, kind: str, start_PW: Tensor, inputs_PD: Tensor, hidden: int) -> Encoded:
+    width, outputs = inputs_PD.shape[1], start_PW.shape[1]
+    hidden = hidden or width
+    if kind == "lstm":
+        lstm = Lstm(width, hidden, outputs)
+        network: nn.Module = lstm
+        layers = lstm.mlp
+    else:
+        network = layers = (_mlp_of_prefix if method == "prefix" else _mlp_of_ptuning)(width, hidden, outputs)
+    last = layers[-1]
+    assert isinstance(last, nn.Linear)
+    return Encoded(start_PW, network.to(start_PW.dtype), last, inputs_PD.clone())
