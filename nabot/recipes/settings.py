@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from nabot.adapters import METHODS, AdapterConfig, LoraConfig, VirtualConfig, WholeConfig
+from nabot.adapters.virtual import VirtualMethod
 from nabot.errors import ConfigError
 from nabot.text import near_names, say
 from nabot.train.config import TrainConfig
 
 _THREADS_A_CORE = 4
 _TOP_LAYERS = 4  # that `freeze` leaves to learn
+_VIRTUAL: dict[str, VirtualMethod] = {"prompt": "prompt", "ptuning": "ptuning", "prefix": "prefix"}
 _RECORDS: dict[str, Any] = {"lora": LoraConfig, "virtual": VirtualConfig, "whole": WholeConfig, "train": TrainConfig}
 Value = str | int | float | bool | dict[str, Any] | None
 
@@ -41,8 +43,8 @@ class Settings:
     @property
     def adapter(self) -> AdapterConfig:
         """What the method attaches."""
-        if self.method in ("prompt", "ptuning", "prefix"):
-            return replace(self.virtual, method=self.method)
+        if self.method in _VIRTUAL:
+            return replace(self.virtual, method=_VIRTUAL[self.method])
         if self.method in ("full", "freeze"):
             return WholeConfig(top_layers=0 if self.method == "full" else self.whole.top_layers)
         return self.lora
