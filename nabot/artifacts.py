@@ -45,15 +45,19 @@ def explained_disk_errors(path: Path) -> Iterator[None]:
 
 def write_file(path: Path, content: str | bytes) -> None:
     """Replaces the file in one step; creates its folder. Text is UTF-8 with "\\n"."""
+    with new_file(path) as aside:
+        aside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A file to write, which becomes `path` (replacing an old one) when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
-    data = content.encode() if isinstance(content, str) else content
     with explained_disk_errors(path):
         try:
-            with aside.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            yield aside
+            _flush_to_disk(aside)
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""llama.cpp's tokenizer as a reference, and tiny GGUF models around a vocabulary for it to load."""
+"""llama.cpp as a reference, for ids and for answers, and tiny GGUF models around a vocabulary for it to load."""
 
 import contextlib
 import json
@@ -15,20 +15,23 @@ import gguf
 import numpy as np
 
 WIDTH = 32
-START_SECONDS, TRIES = 60, 3
+START_SECONDS, ANSWER_SECONDS, TRIES = 60, 180, 3
 
 
 class LlamaCpp:
-    """A llama.cpp server over one GGUF file, asked for ids only, in a process of its own.
+    """A llama.cpp server over one GGUF file, perhaps with a LoRA over it, in a process of its own.
 
     Several servers in one process, one after another, now and then wait for each other for ever; one that has not
     started in time is given up and started again.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *adapters: Path) -> None:
         for _ in range(TRIES):
             self._child = subprocess.Popen(
-                [sys.executable, __file__, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                [sys.executable, __file__, str(path), *map(str, adapters)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
             self._lines: queue.Queue[str] = queue.Queue()
             threading.Thread(target=self._read, args=(self._child, self._lines), daemon=True).start()
@@ -40,11 +43,21 @@ class LlamaCpp:
 
     def encode(self, text: str, *, add_special: bool = True, parse_special: bool = False) -> list[int]:
         body = {"content": text, "add_special": add_special, "parse_special": parse_special}
-        assert self._child.stdin is not None
-        self._child.stdin.write(json.dumps(body) + "\n")
-        self._child.stdin.flush()
-        ids: list[int] = json.loads(self._lines.get(timeout=START_SECONDS))["tokens"]
+        ids: list[int] = self._ask("/tokenize", body)["tokens"]
         return ids
+
+    def complete(self, ids: Sequence[int], count: int) -> list[int]:
+        """The `count` most likely next tokens, one after the other."""
+        body = {"prompt": list(ids), "n_predict": count, "temperature": 0, "ignore_eos": True, "return_tokens": True}
+        tokens: list[int] = self._ask("/completion", body)["tokens"]
+        return tokens
+
+    def _ask(self, place: str, body: dict[str, Any]) -> dict[str, Any]:
+        assert self._child.stdin is not None
+        self._child.stdin.write(json.dumps([place, body]) + "\n")
+        self._child.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._lines.get(timeout=ANSWER_SECONDS))
+        return answer
 
     def close(self) -> None:
         self._child.kill()
@@ -65,18 +78,27 @@ class LlamaCpp:
                 lines.put(line)
 
 
-def serve(path: str) -> None:
+def serve(path: str, *adapters: str) -> None:
     """The child: a line of JSON in, a line of JSON out."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = path
-    params.n_ctx, params.n_parallel, params.warmup, params.verbosity = 64, 1, False, 0
+    params.n_ctx, params.n_parallel, params.warmup, params.verbosity = 512, 1, False, 0
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1  # its threads wait for each other by spinning
+    loras = []
+    for adapter in adapters:
+        lora = xllamacpp.CommonAdapterLoraInfo()
+        lora.path, lora.scale = adapter, 1.0
+        loras.append(lora)
+    params.lora_adapters = loras
     server = xllamacpp.Server(params)
     print("ready", flush=True)
     for line in sys.stdin:
         headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(server.listening_address + "/tokenize", data=line.encode(), headers=headers)
+        place, body = json.loads(line)
+        data = json.dumps(body).encode()
+        request = urllib.request.Request(server.listening_address + place, data=data, headers=headers)
         with urllib.request.urlopen(request) as reply:
             print(json.dumps(json.load(reply)), flush=True)
 
@@ -119,4 +141,4 @@ def _shapes(num_tokens: int) -> dict[str, tuple[int, ...]]:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(*sys.argv[1:])

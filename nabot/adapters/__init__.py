@@ -2,11 +2,13 @@
 
 `attach(decoder, LoraConfig(rank=8))` swaps linear groups for groups that learn, `VirtualConfig` puts virtual tokens
 before every conversation, `WholeConfig` lets the weights themselves learn. `save_adapter` and `load_adapter` are
-inverse; `fuse` adds what LoRA has learned into the weights.
+inverse; `fuse` writes what LoRA has learned into the weights, `unfuse` takes it out again.
 """
 
-from nabot.adapters.lora import LoraConfig, fuse, lora_groups, set_dropout, shape_of
-from nabot.adapters.methods import METHODS, AdapterConfig, attach, detach, method_of, positions_of
+from nabot.adapters.combining import combine
+from nabot.adapters.fusing import fuse, unfuse
+from nabot.adapters.lora import LoraConfig, lora_groups, set_dropout, shape_of
+from nabot.adapters.methods import METHODS, AdapterConfig, attach, detach, kind_of_rate, method_of, positions_of, put_on
 from nabot.adapters.peft_files import adapter_tensors, has_learned, load_adapter, save_adapter, set_adapter_tensors
 from nabot.adapters.virtual import VirtualConfig, virtual_tokens
 from nabot.adapters.whole import WholeConfig
@@ -19,16 +21,20 @@ __all__ = [
     "WholeConfig",
     "adapter_tensors",
     "attach",
+    "combine",
     "detach",
     "fuse",
     "has_learned",
+    "kind_of_rate",
     "load_adapter",
     "lora_groups",
     "method_of",
     "positions_of",
+    "put_on",
     "save_adapter",
     "set_adapter_tensors",
     "set_dropout",
     "shape_of",
+    "unfuse",
     "virtual_tokens",
 ]

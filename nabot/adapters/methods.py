@@ -1,14 +1,26 @@
 """Every way to tune, behind two functions. In: a decoder and what kind of adapter, out: the decoder with or without it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from nabot.adapters.lora import LoraConfig, attach_lora, detach_lora
+from nabot.adapters.lora import LoraConfig, Place, attach_lora, detach_lora, lora_groups, lora_places
 from nabot.adapters.virtual import VirtualConfig, attach_virtual
 from nabot.adapters.whole import WholeConfig, attach_whole, detach_whole
-from nabot.models.decoder import Decoder
+from nabot.adapters.whole import tensors_of as weights_that_learn
+from nabot.errors import ConfigError
+from nabot.models.decoder import Beginning, Decoder
+from nabot.text import say
 
 METHODS = ("lora", "prefix", "prompt", "ptuning", "full", "freeze")
 AdapterConfig = LoraConfig | VirtualConfig | WholeConfig
+
+
+@dataclass(frozen=True)
+class Detached:
+    """What was taken off a decoder, to be put on the same one again without a file: a switch between adapters."""
+
+    places: tuple[Place, ...]
+    beginning: Beginning | None
 
 
 def attach(decoder: Decoder, config: AdapterConfig, text: Sequence[int] = ()) -> None:
@@ -16,6 +28,7 @@ def attach(decoder: Decoder, config: AdapterConfig, text: Sequence[int] = ()) ->
 
     Draws from torch's RNG. Raises ConfigError if the settings do not fit the decoder, or an adapter is attached already.
     """
+    refuse_second(decoder)
     if isinstance(config, LoraConfig):
         attach_lora(decoder, config)
     elif isinstance(config, VirtualConfig):
@@ -24,11 +37,32 @@ def attach(decoder: Decoder, config: AdapterConfig, text: Sequence[int] = ()) ->
         attach_whole(decoder, config)
 
 
-def detach(decoder: Decoder) -> None:
+def detach(decoder: Decoder) -> Detached:
     """Takes off whatever is attached. Weights that have learned stay as they are."""
+    taken = Detached(tuple(lora_places(decoder)), decoder.beginning)
     detach_lora(decoder)
     detach_whole(decoder)
     decoder.beginning = None
+    return taken
+
+
+def put_on(decoder: Decoder, adapter: Detached) -> None:
+    """The inverse of `detach`. Raises ConfigError if another adapter is attached."""
+    refuse_second(decoder)
+    for owner, attribute, group in adapter.places:
+        setattr(owner, attribute, group)
+    decoder.beginning = adapter.beginning
+
+
+def is_attached(decoder: Decoder) -> bool:
+    """Whether anything is."""
+    return any(lora_groups(decoder)) or decoder.beginning is not None or bool(weights_that_learn(decoder))
+
+
+def refuse_second(decoder: Decoder) -> None:
+    """Raises ConfigError if an adapter is attached already."""
+    if is_attached(decoder):
+        raise ConfigError(say("adapters.attached_already"))
 
 
 def method_of(config: AdapterConfig) -> str:
@@ -43,3 +77,10 @@ def method_of(config: AdapterConfig) -> str:
 def positions_of(config: AdapterConfig) -> int:
     """How many positions it takes away from every conversation."""
     return config.virtual_tokens if isinstance(config, VirtualConfig) else 0
+
+
+def kind_of_rate(config: AdapterConfig) -> str:
+    """Whose learning rate suits it: a network that writes virtual tokens wants a far lower one than their rows."""
+    if isinstance(config, VirtualConfig) and config.chosen_encoder() != "none":
+        return "network"
+    return method_of(config)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nabot.adapters import peft_lora, peft_virtual, whole
 from nabot.adapters.filling import fill
-from nabot.adapters.methods import AdapterConfig
+from nabot.adapters.methods import AdapterConfig, refuse_second
 from nabot.artifacts import new_folder, write_json
 from nabot.errors import CheckpointError, ConfigError
 from nabot.models.decoder import Decoder
@@ -29,6 +29,11 @@ def save_adapter(decoder: Decoder, folder: Path, base_name: str = "") -> None:
     tensors = adapter_tensors(decoder)
     if not tensors:
         raise CheckpointError(say("adapters.nothing_attached", folder=folder))
+    write_adapter(folder, tensors, _layout(decoder).config_json(decoder), base_name)
+
+
+def write_adapter(folder: Path, tensors: dict[str, Tensor], raw: dict[str, Any], base_name: str) -> None:
+    """The two files; `raw` is what adapter_config.json says besides the common fields."""
     common = {
         "auto_mapping": None,
         "base_model_name_or_path": base_name,
@@ -38,7 +43,7 @@ def save_adapter(decoder: Decoder, folder: Path, base_name: str = "") -> None:
     }
     with new_folder(folder) as aside:
         save_file(tensors, aside / WEIGHTS, metadata={"format": "pt"})
-        write_json(aside / CONFIG, common | _layout(decoder).config_json(decoder))
+        write_json(aside / CONFIG, common | raw)
 
 
 def load_adapter(decoder: Decoder, folder: Path) -> AdapterConfig:
@@ -46,12 +51,8 @@ def load_adapter(decoder: Decoder, folder: Path) -> AdapterConfig:
 
     Raises ConfigError if an adapter is attached already.
     """
-    if any(layout.is_attached(decoder) for layout in _LAYOUTS):
-        raise ConfigError(say("adapters.attached_already"))
-    raw = _read_config(folder)
-    if (folder / _PICKLE).exists() and not (folder / WEIGHTS).exists():
-        raise CheckpointError(say("adapters.pickle", path=folder / _PICKLE))
-    tensors = read_tensors(folder / WEIGHTS)
+    refuse_second(decoder)
+    raw, tensors = read_adapter(folder)
     layout = next((layout for layout in _LAYOUTS if raw.get("peft_type") in layout.TYPES), None)
     if layout is None:
         known = ", ".join(name for layout in _LAYOUTS for name in layout.TYPES)
@@ -59,6 +60,14 @@ def load_adapter(decoder: Decoder, folder: Path) -> AdapterConfig:
             say("adapters.unknown_method", path=folder / CONFIG, seen=raw.get("peft_type"), known=known)
         )
     return layout.load(decoder, raw, tensors, folder)
+
+
+def read_adapter(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """adapter_config.json and the tensors. Raises CheckpointError if they cannot be read."""
+    raw = _read_config(folder)
+    if (folder / _PICKLE).exists() and not (folder / WEIGHTS).exists():
+        raise CheckpointError(say("adapters.pickle", path=folder / _PICKLE))
+    return raw, read_tensors(folder / WEIGHTS)
 
 
 def adapter_tensors(decoder: Decoder) -> dict[str, Tensor]:

@@ -4,25 +4,26 @@ Source: huggingface/peft 0.20, `LoraConfig` and `get_peft_model_state_dict`.
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from nabot.adapters.filling import fill
-from nabot.adapters.lora import LoraConfig, attach_to, config_of, detach_lora, lora_groups
+from nabot.adapters.lora import attach_to, config_of, detach_lora, lora_groups
+from nabot.adapters.lora_config import LoraConfig
+from nabot.adapters.targets import layer_of
 from nabot.errors import CheckpointError
 from nabot.models.linear import linear_groups
 from nabot.text import say
 
 TYPES = ("LORA",)
 _PREFIX = "base_model.model."
-_KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<part>[AB])\.weight")
+_KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.(lora_((?P<part>[AB])\.weight|magnitude_vector)|bias)")
 # What changes the arithmetic and is not computed here: refused unless it has this value.
 _REFUSED = {
-    "use_dora": False,
     "fan_in_fan_out": False,
-    "bias": "none",
     "lora_bias": False,
     "modules_to_save": None,
     "layer_replication": None,
@@ -34,6 +35,7 @@ _REFUSED = {
     "kasa_config": None,
     "monteclora_config": None,
 }
+_BIASES = ("none", "lora_only", "all")
 # How A and B began does not matter any more, unless the base was changed with them (PiSSA, OLoRA, CorDA, LoftQ).
 _HARMLESS_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
 
@@ -43,35 +45,48 @@ def is_attached(module: nn.Module) -> bool:
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:
-    """The tensors by PEFT's names; views, not copies."""
+    """The tensors by PEFT's names; views, not copies, but for what began as a part of the weights."""
     found: dict[str, Tensor] = {}
     for group in lora_groups(module):
-        for name, a, b in group.tensors():
-            found[f"{_PREFIX}{name}.lora_A.weight"] = a
-            found[f"{_PREFIX}{name}.lora_B.weight"] = b
+        for name, a, b in group.saved():
+            found[key_of(name, "A")], found[key_of(name, "B")] = a, b
+        for name, length in group.magnitudes():
+            found[f"{_PREFIX}{name}.lora_magnitude_vector"] = length
+        adapted = {name for name, _, _ in group.tensors()}
+        for name, bias in group.learned_biases():
+            found[f"{_PREFIX}{name}.{'base_layer.' if name in adapted else ''}bias"] = bias
     return found
 
 
 def load(module: nn.Module, raw: dict[str, Any], tensors: dict[str, Tensor], folder: Path) -> LoraConfig:
     """Attaches the adapter. Raises CheckpointError naming the tensor; then nothing is attached."""
-    _refuse_other_arithmetic(raw, folder)
-    pairs = _pairs(tensors, folder)
-    config = LoraConfig(
-        rank=raw.get("r", 8),
-        alpha=raw.get("lora_alpha", 8),
-        dropout=raw.get("lora_dropout", 0.0),
-        targets=_targets_text(raw.get("target_modules")),
-        rank_pattern=_exact_ranks(raw, pairs),
-        alpha_pattern=_exact_alphas(raw, pairs),
-    )
-    _check_modules(module, raw, set(pairs), folder)
-    attach_to(module, config, set(pairs))
+    ranks = ranks_of(tensors, folder)
+    config = config_of_file(raw, ranks, folder)
+    _check_modules(module, raw, set(ranks), folder)
+    attach_to(module, config, set(ranks))
     try:
         fill(tensors_of(module), tensors, folder)
     except CheckpointError:
         detach_lora(module)
         raise
     return config
+
+
+def config_of_file(raw: dict[str, Any], ranks: dict[str, int], folder: Path) -> LoraConfig:
+    """What adapter_config.json says, ranks and alphas by full name. Raises CheckpointError for what is not computed here."""
+    _refuse_other_arithmetic(raw, folder)
+    return LoraConfig(
+        rank=raw.get("r", 8),
+        alpha=raw.get("lora_alpha", 8),
+        dropout=raw.get("lora_dropout", 0.0),
+        targets=_targets_text(raw.get("target_modules")),
+        rank_pattern=_exact_ranks(raw, ranks),
+        alpha_pattern=_exact_alphas(raw, ranks),
+        layers=",".join(map(str, sorted(_layers(raw) or ()))),
+        bias=raw.get("bias", "none"),
+        rslora=bool(raw.get("use_rslora")),
+        dora=bool(raw.get("use_dora")),
+    )
 
 
 def _refuse_other_arithmetic(raw: dict[str, Any], folder: Path) -> None:
@@ -81,6 +96,11 @@ def _refuse_other_arithmetic(raw: dict[str, Any], folder: Path) -> None:
             raise CheckpointError(
                 say("models.unsupported_field", path=path, field=key, seen=raw[key], expected=neutral)
             )
+    if raw.get("bias", "none") not in _BIASES:
+        expected = ", ".join(_BIASES)
+        raise CheckpointError(
+            say("models.unsupported_field", path=path, field="bias", seen=raw["bias"], expected=expected)
+        )
     start = raw.get("init_lora_weights")
     if start not in _HARMLESS_STARTS:
         raise CheckpointError(
@@ -89,11 +109,16 @@ def _refuse_other_arithmetic(raw: dict[str, Any], folder: Path) -> None:
 
 
 def has_learned(module: nn.Module) -> bool:
-    """Some B is not zero any more: what a saved adapter must be able to say of itself."""
-    return any(bool((b != 0).any()) for group in lora_groups(module) for _, _, b in group.tensors())
+    """Some B is not as it began: what a saved adapter must be able to say of itself."""
+    return any(group.has_learned() for group in lora_groups(module))
 
 
-def _pairs(tensors: dict[str, Tensor], folder: Path) -> dict[str, int]:
+def key_of(module: str, part: str) -> str:
+    """The name of a module's A or B in the file."""
+    return f"{_PREFIX}{module}.lora_{part}.weight"
+
+
+def ranks_of(tensors: dict[str, Tensor], folder: Path) -> dict[str, int]:
     """Full module name → rank, from the tensors themselves."""
     ranks: dict[str, int] = {}
     for key, tensor in tensors.items():
@@ -113,25 +138,24 @@ def _exact_ranks(raw: dict[str, Any], ranks: dict[str, int]) -> dict[str, int]:
 
 
 def _exact_alphas(raw: dict[str, Any], ranks: dict[str, int]) -> dict[str, float]:
-    alphas = LoraConfig(alpha=raw.get("lora_alpha", 8), alpha_pattern=raw.get("alpha_pattern") or {})
-    exact = {}
-    for name, rank in ranks.items():
-        alpha = alphas.scale_of(name) * alphas.rank
-        if raw.get("use_rslora"):  # scale alpha / √r (Kalajdzievski 2023) said as alpha / r
-            alpha *= rank**0.5
-        if alpha != alphas.alpha:
-            exact[re.escape(name)] = alpha
-    return exact
+    theirs = LoraConfig(alpha=raw.get("lora_alpha", 8), alpha_pattern=raw.get("alpha_pattern") or {})
+    return {re.escape(name): theirs.alpha_of(name) for name in ranks if theirs.alpha_of(name) != theirs.alpha}
+
+
+def _layers(raw: dict[str, Any]) -> set[int] | None:
+    """None: all of them."""
+    layers = raw.get("layers_to_transform")
+    return None if layers in (None, []) else {layers} if isinstance(layers, int) else set(layers)
 
 
 def _check_modules(module: nn.Module, raw: dict[str, Any], found: set[str], folder: Path) -> None:
     known = {f"{g.path}.{m}" for _, _, g in linear_groups(module) for m in g.members}
     for name in sorted(found - known):
         raise CheckpointError(say("adapters.extra_tensor", origin=folder, name=name))
-    if raw.get("layers_to_transform") is not None:
-        return
-    targets, excluded = raw.get("target_modules"), raw.get("exclude_modules")
+    layers, targets, excluded = _layers(raw), raw.get("target_modules"), raw.get("exclude_modules")
     for name in sorted(known - found):
+        if layers is not None and layer_of(name) not in layers:
+            continue
         if _is_target(name, targets) and not _is_target(name, excluded):
             raise CheckpointError(say("adapters.missing_tensor", origin=folder, name=name))
 
@@ -147,13 +171,20 @@ def _targets_text(targets: Any) -> str:
 
 
 def config_json(module: nn.Module) -> dict[str, Any]:
-    config = config_of(module)
+    config = _plain_form(config_of(module))
     names = [name for group in lora_groups(module) for name, _, _ in group.tensors()]
-    ranks = {n: config.rank_of(n) for n in names if config.rank_of(n) != config.rank}
-    alphas = {n: config.scale_of(n) * config.rank_of(n) for n in names}
+    known = [f"{g.path}.{m}" for _, _, g in linear_groups(module) for m in g.members]
+    targets, layers = _described(set(names), known)
+    return json_of(config, names) | {"target_modules": targets, "layers_to_transform": layers}
+
+
+def json_of(config: LoraConfig, names: list[str]) -> dict[str, Any]:
+    """adapter_config.json of a LoRA on exactly the modules `names`."""
+    alphas = {n: config.alpha_of(n) for n in names}
+    ranks = {n: config.rank_of(n) for n in names}
     return {
-        "alpha_pattern": {n: a for n, a in alphas.items() if abs(a - config.alpha) > 1e-9},
-        "bias": "none",
+        "alpha_pattern": {n: alpha for n, alpha in alphas.items() if alpha != config.alpha},
+        "bias": config.bias,
         "fan_in_fan_out": False,
         "init_lora_weights": True,
         "lora_alpha": config.alpha,
@@ -161,16 +192,37 @@ def config_json(module: nn.Module) -> dict[str, Any]:
         "modules_to_save": None,
         "peft_type": "LORA",
         "r": config.rank,
-        "rank_pattern": ranks,
-        "target_modules": _suffixes(module, names),
-        "use_dora": False,
-        "use_rslora": False,
+        "rank_pattern": {n: rank for n, rank in ranks.items() if rank != config.rank},
+        "target_modules": sorted(names),
+        "use_dora": config.dora,
+        "use_rslora": config.rslora,
     }
 
 
-def _suffixes(module: nn.Module, names: list[str]) -> list[str]:
-    """Member names where they say it all (every module of that name is adapted), else the full names."""
-    known = {f"{g.path}.{m}" for _, _, g in linear_groups(module) for m in g.members}
-    short = sorted({n.rsplit(".", 1)[-1] for n in names})
-    ambiguous = any(other.rsplit(".", 1)[-1] in short for other in known - set(names))
-    return sorted(names) if ambiguous else short
+def _plain_form(config: LoraConfig) -> LoraConfig:
+    """A start that is saved along takes as much room again, at the same scale."""
+    if config.lora_start == "random":
+        return config
+    more = 2**0.5 if config.rslora else 2
+    return replace(
+        config,
+        rank=2 * config.rank,
+        alpha=more * config.alpha,
+        rank_pattern={key: 2 * rank for key, rank in config.rank_pattern.items()},
+        alpha_pattern={key: more * alpha for key, alpha in config.alpha_pattern.items()},
+        lora_start="random",
+    )
+
+
+def _described(names: set[str], known: list[str]) -> tuple[list[str], list[int] | None]:
+    """target_modules and layers_to_transform that mean exactly `names`.
+
+    Member names where those say it all, in some layers or in every one (None); else the full names.
+    """
+    layers = {layer_of(n) for n in names}
+    members = {n.rsplit(".", 1)[-1] for n in names}
+    said = {n for n in known if n.rsplit(".", 1)[-1] in members and layer_of(n) in layers}
+    if said != names:
+        return sorted(names), None
+    everywhere = layers == {layer_of(n) for n in known if n.rsplit(".", 1)[-1] in members}
+    return sorted(members), None if everywhere else sorted(layers)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from nabot.adapters.filling import fill
 from nabot.errors import CheckpointError, ConfigError
 from nabot.models.decoder import EMBEDDING, Block, Decoder, Norm
-from nabot.models.linear import LinearGroup
+from nabot.models.linear import LinearGroup, linear_groups
+from nabot.models.packed import PackedGroup
 from nabot.text import say
 
 TYPES = ("NABOT_WEIGHTS",)  # PEFT has no such layout
@@ -35,6 +36,9 @@ def attach_whole(decoder: Decoder, config: WholeConfig) -> None:
     if decoder.embedding.dtype.itemsize < torch.float32.itemsize:
         seen = str(decoder.embedding.dtype).removeprefix("torch.")
         raise ConfigError(say("settings.bad_value", key="dtype", value=seen, allowed="float32 (full, freeze)"))
+    packed = next((group for _, _, group in linear_groups(decoder) if isinstance(group, PackedGroup)), None)
+    if packed is not None:
+        raise ConfigError(say("models.packed_frozen", name=packed.path))
     for part in _parts(decoder, config.top_layers):
         part.requires_grad_(True)
 

@@ -116,6 +116,7 @@ def tune(
     template: Annotated[str, typer.Option("--template", help=say("help.template"))] = "",
     system: Annotated[str, typer.Option("--system", help=say("help.system"))] = "",
     probe: Annotated[list[str] | None, typer.Option("--probe", metavar="TEXT", help=say("help.probe"))] = None,
+    exam_file: Annotated[Path | None, typer.Option("--exam", metavar="EXAM", help=say("help.tune_exam"))] = None,
     start: Annotated[Path | None, typer.Option("--from", metavar="BOT", help=say("help.from"))] = None,
     resume: Annotated[Path | None, typer.Option("--resume", metavar="BOT", help=say("help.resume"))] = None,
     skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help=say("help.skip_faulty"))] = False,
@@ -149,6 +150,7 @@ def tune(
         template=template,
         system=system,
         probes=probe or [],
+        exam=exam_file,
         start=start,
         skip_faulty=skip_faulty,
         force=force,
@@ -180,6 +182,33 @@ def exam(
     from nabot.cli.examining import sit_exam
 
     return sit_exam(bot, exam_file, facts=facts, base=base, require=require, as_json=json)
+
+
+@app.command(help=say("help.compare"))
+def compare(
+    data: Annotated[list[Path], typer.Argument(metavar="DATA", help=say("help.data_files"))],
+    base: Annotated[str, typer.Option("--base", metavar="SOURCE", help=say("help.base"))],
+    exam_file: Annotated[Path, typer.Option("--exam", metavar="EXAM", help=say("help.exam_file"))],
+    methods: Annotated[str, typer.Option("--methods", help=say("help.methods"))] = "lora,prefix,prompt,ptuning",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help=say("help.seeds"))] = 3,
+    minutes: Annotated[float | None, typer.Option("--minutes", help=say("help.minutes"))] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help=say("help.compare_out"))] = Path("comparison"),
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=say("help.set"))] = None,
+    json: Json = False,
+) -> None:
+    from nabot.cli.comparing import compare_methods
+
+    compare_methods(
+        data,
+        base=base,
+        exam=exam_file,
+        methods=methods,
+        seeds=seeds,
+        out=out,
+        minutes=minutes,
+        pairs=set_ or [],
+        as_json=json,
+    )
 
 
 @app.command(help=say("help.chat"))

@@ -25,6 +25,7 @@ class TuneFlags:
     template: str
     system: str
     probes: list[str]
+    exam: Path | None
     start: Path | None
     skip_faulty: bool
     force: bool
@@ -60,6 +61,7 @@ def tune_bot(flags: TuneFlags, *, as_json: bool) -> None:
             template=flags.template,
             system=flags.system,
             probes=tuple(flags.probes),
+            exam=flags.exam,
             start_from=flags.start,
             force=flags.force,
         )
@@ -91,6 +93,7 @@ def _watched(run: Any, *, as_json: bool) -> None:
             probe=lambda step, question, answer: bar.print(
                 say("tune.probe", step=step, question=question, answer=" ".join(answer.split()))
             ),
+            examined=lambda step, accuracy: bar.print(say("tune.examined", step=step, accuracy=accuracy)),
         )
         try:
             figures = run(watcher)

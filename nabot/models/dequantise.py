@@ -47,11 +47,11 @@ _SIZES = {kind: (block_size, block_bytes) for kind, block_size, block_bytes in T
 
 
 def dequantise(data: Tensor, kind: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """The tensor that `data`, uint8 [num_bytes] in main memory, stands for: a new one of `shape` and `dtype`.
+    """The tensor that `data`, uint8 [num_bytes], stands for: a new one of `shape` and `dtype`.
 
     Raises CheckpointError if the type is not in KNOWN_KINDS or the number of bytes does not fit the shape.
     """
-    place, rest = torch.empty(shape, dtype=dtype), data
+    place, rest = torch.empty(shape, dtype=dtype, device=data.device), data
 
     def read(num_bytes: int) -> Tensor:
         nonlocal rest

@@ -5,6 +5,7 @@ two halves of a head); `rope_freqs.weight` carries the stretching of Llama 3.1; 
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from nabot.errors import CheckpointError
 from nabot.ggufio import GgufFile, GgufTensor, open_gguf
+from nabot.models.blocks import Blocks
 from nabot.models.config import DecoderConfig, RopeConfig
 from nabot.models.dequantise import RowOrder, dequantise_into
 from nabot.models.stored import StoredTensor
@@ -74,15 +76,33 @@ def read_tensors(file: GgufFile, config: DecoderConfig) -> Iterator[StoredTensor
         if name != _ROPE_FREQUENCIES:
             turned = name.startswith("blk.") and name.split(".")[-2] in ("attn_q", "attn_k")
             order = RowOrder(config.head_width, _halves) if turned else None
-            yield StoredTensor(_huggingface_name(name), info.shape, partial(_unpack, file, info, order))
+            yield StoredTensor(_huggingface_name(name), info.shape, InFile(file.path, info, order))
 
 
-def _unpack(file: GgufFile, info: GgufTensor, order: RowOrder | None, place: Tensor) -> None:
-    # Read, not mapped: mapped pages would count as this process's memory for as long as the file is open.
-    with file.path.open("rb") as stream:
-        stream.seek(info.offset)
-        rows = place.view(len(place), -1) if order else place  # a bias is a matrix of one column
-        dequantise_into(rows, partial(_next_bytes, stream), info.kind, info.num_bytes, order)
+@dataclass(frozen=True)
+class InFile:
+    """One tensor of a file that is not held open: mapped pages would count as this process's memory while it is."""
+
+    path: Path
+    info: GgufTensor
+    order: RowOrder | None
+
+    def __call__(self, place: Tensor) -> None:
+        """Writes the weights, as numbers."""
+        with self.path.open("rb") as stream:
+            stream.seek(self.info.offset)
+            rows = place.view(len(place), -1) if self.order else place  # a bias is a matrix of one column
+            dequantise_into(rows, partial(_next_bytes, stream), self.info.kind, self.info.num_bytes, self.order)
+
+    def blocks(self) -> Blocks:
+        """The bytes as they are. Blocks end where rows end, so that rows can change places unpacked or not."""
+        outputs, inputs = self.info.shape
+        with self.path.open("rb") as stream:
+            stream.seek(self.info.offset)
+            data = _next_bytes(stream, self.info.num_bytes).view(outputs, -1)
+        if self.order:
+            data = self.order.arranged(data.unflatten(0, (-1, self.order.period))).flatten(0, 1)
+        return Blocks(self.info.kind, data, inputs)
 
 
 def _next_bytes(stream: BinaryIO, num_bytes: int) -> Tensor:
@@ -98,6 +118,18 @@ def _huggingface_name(name: str) -> str:
     if len(parts) == 4 and parts[0] == "blk" and parts[2] in _IN_LAYER:
         return f"model.layers.{parts[1]}.{_IN_LAYER[parts[2]]}.{parts[3]}"
     return name  # the loader reports it as a tensor that this architecture does not have
+
+
+def name_in_gguf(huggingface_name: str) -> str:
+    """The file's name of a weight inside a layer: "model.layers.3.mlp.up_proj.weight" → "blk.3.ffn_up.weight"."""
+    _, _, layer, *middle, kind = huggingface_name.split(".")
+    named = {theirs: ours for ours, theirs in _IN_LAYER.items()}
+    return f"blk.{layer}.{named['.'.join(middle)]}.{kind}"
+
+
+def in_pairs(rows: Tensor, head_width: int) -> Tensor:
+    """[heads · E, D] with the halves of each head one after the other → as llama.cpp keeps q and k: `_halves` undone."""
+    return rows.unflatten(0, (-1, 2, head_width // 2)).transpose(1, 2).flatten(0, 2)
 
 
 def _halves(rows: Tensor) -> Tensor:
@@ -126,7 +158,7 @@ def _divisors(file: GgufFile, head_width: int, factor: float) -> tuple[float, ..
         raise CheckpointError(
             say("models.wrong_shape", origin=file.path, name=_ROPE_FREQUENCIES, seen=seen, expected=expected)
         )
-    _unpack(file, info, None, divisors)
+    InFile(file.path, info, None)(divisors)
     return tuple((divisors * factor).tolist())
 
 

@@ -43,13 +43,43 @@ class LinearGroup(nn.Module):
     def forward(self, x_ND: Tensor, batch: TokenBatch | None) -> Tensor:
         return F.linear(x_ND, self.weight, self.bias)
 
+    # Whatever replaces a group and has a backward pass of its own asks these, so that the weights may be packed.
+
+    def product(self, x_ND: Tensor) -> Tensor:
+        """x Wᵀ (+ b), a new tensor, for the inside of an autograd Function."""
+        return F.linear(x_ND, self.weight, self.bias)
+
+    def back(self, dy_NO: Tensor) -> Tensor:
+        """dy W, a new tensor: the gradient of `product` with respect to its input."""
+        return dy_NO @ self.weight
+
+    def member(self, name: str) -> Tensor:
+        """The weight of one member, to be read."""
+        return self.weight.data[dict(member_rows(self.members))[name]]
+
+    def overwrite(self, name: str, weight: Tensor) -> None:
+        """Another weight for one member, rounded to the dtype here. Raises ConfigError where weights cannot change."""
+        self.member(name).copy_(weight)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the numbers that the product is computed with."""
+        return self.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.weight.device
+
     def slots(self) -> Iterator[tuple[str, Tensor]]:
         """(Hugging Face tensor name, view of the stacked parameter) for every member."""
         for name, rows in member_rows(self.members):
-            full = f"{self.path}.{name}" if self.path else name
-            yield f"{full}.weight", self.weight.data[rows]
+            yield self.full_name(name, "weight"), self.weight.data[rows]
             if self.bias is not None:
-                yield f"{full}.bias", self.bias.data[rows]
+                yield self.full_name(name, "bias"), self.bias.data[rows]
+
+    def full_name(self, member: str, part: str) -> str:
+        """As Hugging Face calls the tensor; the head has no parent."""
+        return f"{self.path}.{member}.{part}" if self.path else f"{member}.{part}"
 
 
 def member_rows(members: Mapping[str, int]) -> Iterator[tuple[str, slice]]:

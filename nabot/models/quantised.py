@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from nabot.models.batch import TokenBatch
 from nabot.models.decoder import Decoder
 from nabot.models.linear import LinearGroup, linear_groups
+from nabot.models.packed import PackedGroup
 
 GROUP = 32  # weights of a row that share scale and zero: the blocks of GGUF
 FEW_ROWS = 4  # above, the dense product is faster (docs/log.md, 2026-11-23)
@@ -35,13 +36,13 @@ Product = Callable[[Tensor], Tensor]
 class QuantisedGroup(LinearGroup):
     """A linear group that multiplies a few rows by its packed weights and many by its dense ones.
 
-    The weights are packed when they are first needed so, or before, in the background (`pack_ahead`).
+    The weights are packed when they are first needed so, or before, in the background (`pack_ahead`). A frozen base
+    that is packed already (`nabot.models.packed`) is packed a second time, because the kernels want a form of their own.
     """
 
     def __init__(self, dense: LinearGroup) -> None:
         nn.Module.__init__(self)
-        self.path, self.members, self.in_features = dense.path, dense.members, dense.in_features
-        self.weight, self.bias = dense.weight, dense.bias
+        self.__dict__.update(vars(dense))  # it is the same group, with the same weights, and can do more
         self._product: Product | None = None
         self._is_packed = False
         self._packing = Lock()
@@ -69,6 +70,10 @@ class QuantisedGroup(LinearGroup):
         return writes and len(x_ND) <= FEW_ROWS and not torch.is_grad_enabled()
 
 
+class QuantisedPackedGroup(QuantisedGroup, PackedGroup):
+    """The same on weights that are unpacked for many rows."""
+
+
 def quantise(decoder: Decoder) -> None:
     """Gives every linear of the decoder, and its head, packed weights for a few rows. Does nothing off the CPU.
 
@@ -79,7 +84,8 @@ def quantise(decoder: Decoder) -> None:
     if decoder.output is None:
         decoder.output = _tied_head(decoder)
     for owner, name, group in list(linear_groups(decoder)):
-        setattr(owner, name, QuantisedGroup(group))
+        kind = QuantisedPackedGroup if isinstance(group, PackedGroup) else QuantisedGroup
+        setattr(owner, name, kind(group))
 
 
 def pack_ahead(decoder: Decoder) -> None:

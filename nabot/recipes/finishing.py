@@ -56,11 +56,13 @@ def save_bot(out: Path, opened: Opened, state: RunState, peak_rate: float, metho
     )
 
 
-def figures_of(out: Path, state: RunState, wall_seconds: float, method: str) -> dict[str, Any]:
+def figures_of(out: Path, state: RunState, wall_seconds: float, method: str, num_trainable: int) -> dict[str, Any]:
     """What `nabot tune --json` prints."""
     return {
         "bot": str(out),
         "method": method,
+        "trainable": num_trainable,
+        "adapter_bytes": sum(path.stat().st_size for path in (out / ADAPTER).glob("*.safetensors")),
         "steps": state.step,
         "tokens": state.tokens,
         "trained_tokens": state.trained_tokens,

@@ -72,15 +72,19 @@ def open_source(
     system: str = "",
     dtype: str = "auto",
     device: str = "auto",
+    base_bits: str = "dense",
     clock: Callable[[], datetime] = datetime.now,
     progress: Progress | None = None,
 ) -> Opened:
-    """A model as it is, with its own chat template (or the named one; Alpaca's if it has none)."""
+    """A model as it is, with its own chat template (or the named one; Alpaca's if it has none).
+
+    `base_bits`: how its frozen linears are held, see `load_decoder`.
+    """
     model = resolve(source, progress=progress)
     tokenizer = load_tokenizer(model.path)
     chosen = ChatTemplate.named(template or default_template(tokenizer), tokenizer)
     place = choose_device(device)
-    decoder = load_decoder(model.path, dtype=choose_dtype(dtype, place), device=place)
+    decoder = load_decoder(model.path, dtype=choose_dtype(dtype, place), device=place, base_bits=base_bits)
     return Opened(source, model, decoder, Renderer(chosen, tokenizer, system, clock))
 
 

@@ -26,6 +26,7 @@ class Watcher:
     step: Callable[[RunState, StepStats], None] = lambda *_: None
     held_out: Callable[[RunState], None] = lambda _: None
     probe: Callable[[int, str, str], None] = lambda *_: None  # step, question, answer
+    examined: Callable[[int, float], None] = lambda *_: None  # step, share of right answers
     note: Callable[[str], None] = lambda _: None  # something worth knowing, in words
 
 
@@ -40,6 +41,7 @@ class TuneRequest:
     template: str = ""
     system: str = ""
     probes: tuple[str, ...] = ()
+    exam: Path | None = None  # some of its questions are asked with the probes
     start_from: Path | None = None  # a bot whose adapter this one goes on with
     inputs: tuple[Path, ...] = ()  # files that the conversations came from, for the manifest
     force: bool = False

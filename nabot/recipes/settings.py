@@ -75,7 +75,7 @@ class Settings:
 
     def check_given(self) -> None:
         """Raises ConfigError for a key that was asked for and that this method does not look at."""
-        own = set(asdict(self.adapter))
+        own = asdict(self.adapter).keys() - ({"top_layers"} if self.method == "full" else set())
         for name, kind in _RECORDS.items():
             for key in sorted(self.given & _names(kind).keys() - own):
                 if name != "train":
@@ -85,12 +85,6 @@ class Settings:
         """Raises ConfigError if there are far more than this machine can run at once; torch dies of too many."""
         most = _THREADS_A_CORE * (os.cpu_count() or 1)
         self._require("threads", lambda v: v <= most, say("settings.threads", most=most))
-
-    def check_ranks(self, width: int) -> None:
-        """Raises ConfigError if a rank is above the model's `width`: B A, at most as wide, has none that is higher."""
-        allowed = say("settings.rank", most=width)
-        self._require("rank", lambda v: v <= width, allowed)
-        self._require("rank_pattern", lambda v: all(rank <= width for rank in v.values()), allowed)
 
     def _check(self) -> None:
         for key, value in self.as_dict().items():
@@ -102,16 +96,18 @@ class Settings:
             "rank",
             "alpha",
             "virtual_tokens",
-            "top_layers",
             "batch_size",
             "row_tokens",
             "max_length",
+            "lora_plus",
             "rehearsal_weight",
             "adam_epsilon",
         ):
             self._require(key, lambda v: v > 0, "> 0")
         for key in ("epochs", "minutes", "learning_rate"):
             self._require(key, lambda v: v is None or v > 0, "> 0")
+        if self.method == "freeze":
+            self._require("top_layers", lambda v: v > 0, "> 0")
         self._require("targets", _is_usable_pattern, say("settings.targets"))
         for key in ("weight_decay", "max_norm"):
             self._require(key, lambda v: v >= 0, "≥ 0")

@@ -18,8 +18,10 @@ import torch
 from nabot.adapters import (
     AdapterConfig,
     LoraConfig,
+    WholeConfig,
     attach,
     detach,
+    kind_of_rate,
     load_adapter,
     method_of,
     positions_of,
@@ -29,11 +31,13 @@ from nabot.adapters import (
 from nabot.artifacts import file_sha256, require_space
 from nabot.bot import ADAPTER, RUN, is_finished, is_unfinished, read_record, write_record
 from nabot.conversation import Conversation
+from nabot.data import read_exam
 from nabot.errors import CheckpointError, ConfigError, Stopped
 from nabot.recipes.examples import split_examples
 from nabot.recipes.finishing import figures_of, save_bot
 from nabot.recipes.manifest import write_manifest
 from nabot.recipes.opening import Opened, open_source
+from nabot.recipes.progress import EXAM, Progress
 from nabot.recipes.rehearsal import rehearsal
 from nabot.recipes.request import TuneRequest, Watcher
 from nabot.recipes.runfiles import (
@@ -50,18 +54,14 @@ from nabot.recipes.settings import Settings
 from nabot.recipes.signals import Signals
 from nabot.sources import base_hash
 from nabot.text import say
-from nabot.textmodel import Sampling
 from nabot.train.batches import Example
-from nabot.train.checkpoints import RunState
 from nabot.train.config import TrainConfig
-from nabot.train.journal import Journal
 from nabot.train.loop import Hooks, Trainer
 from nabot.train.step import trainable
 
 _BYTES_A_PARAMETER = 4 * 3 * 3  # float32 weight and two moments, in two checkpoints and one being written
 _STEPS_A_MINUTE = 30  # on a small machine, before the speed of this one is known
 _PROBES = 3
-_PROBE_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,8 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     request.settings.check_threads()
     request.settings.check_given()
     plan = _planned(request)
+    if request.exam is not None:
+        read_exam(request.exam)  # its faults are told before anything is tuned
     require_space(out, 64_000_000)
     start = request.start_from / ADAPTER if request.start_from else None
     ready = _prepared(plan, request.conversations, start, out, watcher)
@@ -99,11 +101,13 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     tidy(out)
     (out / RUN).mkdir(parents=True, exist_ok=True)
     write_rows(out / RUN, request.conversations)
+    if request.exam is not None:
+        shutil.copyfile(request.exam, out / RUN / EXAM)
     if request.start_from:
         shutil.copytree(request.start_from / ADAPTER, out / RUN / "start", dirs_exist_ok=True)
     dtype = str(ready.opened.decoder.embedding.dtype).removeprefix("torch.")  # "auto" may choose otherwise next time
     method = method_of(ready.adapter)  # `--from` brings its own
-    rate = request.settings.train.rate_for(ready.opened.decoder.config.width, method)
+    rate = request.settings.train.rate_for(ready.opened.decoder.config.width, kind_of_rate(ready.adapter))
     epochs = request.settings.train.epochs_for(len(ready.learned))
     chosen = {**asdict(ready.adapter), "method": method, "dtype": dtype, "learning_rate": rate, "epochs": epochs}
     if "dropout" in request.settings.given:
@@ -184,11 +188,15 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, o
         plan.base,
         template=plan.template,
         system=plan.system,
-        dtype=config.dtype,
+        dtype=_dtype_for(settings),
         device=config.device,
+        base_bits=config.base_bits,
         clock=lambda: datetime.fromisoformat(plan.began),  # a resumed run renders the same rows
         progress=watcher.pulling,
     )
+    adapter = _attach(opened, settings, start)  # proves that the adapter fits
+    require_space(out, sum(p.numel() for p in trainable(opened.decoder).values()) * _BYTES_A_PARAMETER)
+    detach(opened.decoder)  # the base as it is answers first
     learned, held_out = split_examples(
         opened.renderer,
         rows,
@@ -197,9 +205,6 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, o
         limit=min(config.max_length, opened.decoder.config.max_positions - positions_of(settings.adapter)),
         note=watcher.note,
     )
-    adapter = _attach(opened, settings, start)  # proves that the adapter fits
-    require_space(out, sum(p.numel() for p in trainable(opened.decoder).values()) * _BYTES_A_PARAMETER)
-    detach(opened.decoder)  # the base as it is answers first
     if config.keep == "best" and not held_out:
         raise ConfigError(say("tune.no_best", rows=len(rows)))
     return _Ready(opened, rows, learned, held_out, adapter)
@@ -218,11 +223,16 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
     _attach(opened, settings, out / RUN / plan.start if plan.start else None)
     opened.decoder.checkpoint_blocks = config.checkpoint_blocks
     stopping = Signals()
-    samples = Journal(out / RUN / "samples.jsonl")
-    hooks = _hooks(opened, plan.probes or _probe_questions(ready.rows), samples, watcher, stopping)
+    progress = Progress(opened, plan.probes or _probe_questions(ready.rows), out / RUN, watcher)
+    hooks = Hooks(
+        on_step=watcher.step,
+        on_held_out=watcher.held_out,
+        probe=progress.look,
+        should_stop=lambda: stopping.number > 0,
+    )
     trainer = Trainer(opened.decoder, ready.learned, ready.held_out, config, out / RUN, hooks, rehearsed, began)
     resumed = trainer.resume(watcher.note)
-    samples.cut_back(trainer.state.step if resumed else -1)
+    progress.cut_back(trainer.state.step if resumed else -1)
     with stopping:
         finished = trainer.run()
     if not finished:
@@ -232,7 +242,7 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
         trainer.state.held_out_loss = trainer.state.best_loss
     watcher.phase(say("tune.finishing"))
     record = save_bot(out, opened, trainer.state, trainer.peak_rate, settings.method)
-    figures = figures_of(out, trainer.state, trainer.wall_seconds(), settings.method)
+    figures = figures_of(out, trainer.state, trainer.wall_seconds(), settings.method, trainer.num_trainable)
     write_manifest(
         out, record, plan, figures, rows=len(ready.rows), learned=len(ready.learned), held_out=len(ready.held_out)
     )
@@ -253,28 +263,20 @@ def _rehearsed(opened: Opened, config: TrainConfig, rows: int, out: Path, watche
         raise Stopped(say("tune.stopped_early", out=out), signal.SIGINT) from error
 
 
+def _dtype_for(settings: Settings) -> str:
+    """Weights that learn are float32 unless somebody says otherwise (and is refused): see `adapters/whole.py`."""
+    chosen = settings.train.dtype
+    return "float32" if chosen == "auto" and isinstance(settings.adapter, WholeConfig) else chosen
+
+
 def _attach(opened: Opened, settings: Settings, start: Path | None) -> AdapterConfig:
     if start is not None:
         own = load_adapter(opened.decoder, start)
         set_dropout(opened.decoder, settings.lora.dropout)  # the one thing about it that may change
         return own
-    settings.check_ranks(opened.decoder.config.width)
     text = settings.virtual.start_text or opened.renderer.system or say("tune.start_text")
     attach(opened.decoder, settings.adapter, opened.tokenizer.encode(text))
     return settings.adapter
-
-
-def _hooks(opened: Opened, questions: Sequence[str], samples: Journal, watcher: Watcher, stopping: Signals) -> Hooks:
-    def probe(state: RunState) -> None:
-        prompts = [Conversation.ask(q) for q in questions]
-        answers = opened.engine().generate(prompts, Sampling(max_new_tokens=_PROBE_TOKENS))
-        for question, answer in zip(questions, answers, strict=True):
-            samples.write({"step": state.step, "question": question, "answer": answer.text})
-            watcher.probe(state.step, question, answer.text)
-
-    return Hooks(
-        on_step=watcher.step, on_held_out=watcher.held_out, probe=probe, should_stop=lambda: stopping.number > 0
-    )
 
 
 def _probe_questions(rows: Sequence[Conversation]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Literal
 from nabot.train.schedule import Schedule
 
 _STEPS_FOR_FACTS = 350
-_RATES = {"lora": 2e-3, "prefix": 1e-2, "prompt": 1e-2, "ptuning": 1e-3, "full": 5e-5, "freeze": 1e-4}  # at width 576
+_RATES = {"lora": 2e-3, "prefix": 5e-2, "prompt": 1e-1, "network": 1e-3, "full": 5e-5, "freeze": 1e-4}  # at width 576
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,7 @@ class TrainConfig:
     """How a run learns; lengths in tokens, sizes in conversations, rates a step."""
 
     learning_rate: float | None = None  # None: what suits the width, see `rate_for`
+    lora_plus: float = 1.0  # rate of LoRA's B as a multiple of A's (Hayou et al. 2024, arXiv 2402.12354, which take 16)
     schedule: Schedule = "cosine"
     warmup_ratio: float = 0.03  # Alpaca's
     batch_size: int = 8  # conversations a step
@@ -37,6 +38,7 @@ class TrainConfig:
     keep: Literal["last", "best"] = "last"  # best: by held-out loss
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
     device: str = "auto"
+    base_bits: Literal["dense", "file", "nf4", "int8"] = "dense"  # how frozen linears are held: `models/packed.py`
     threads: int = 0  # 0: as many as torch takes
     checkpoint_blocks: bool = False  # recompute each block in the backward pass: less memory, a third slower
 
@@ -62,10 +64,10 @@ class TrainConfig:
         """How many everyday questions stand beside the batches of all steps before this one."""
         return int(step * self.rehearsal_ratio * self.batch_size)
 
-    def rate_for(self, width: int, method: str = "lora") -> float:
+    def rate_for(self, width: int, kind: str = "lora") -> float:
         """The peak rate for a model with hidden states this wide: if none is set, 2e-3 for LoRA at 576, 4e-4 at 4,096.
 
-        Measured at 576 for every method (docs/methods.md); wide models want less.   Source of the exponent: Schulman et
-        al. 2025, "LoRA Without Regret", fitted for LLaMA.
+        LoRA's is measured at 576, the others by a few short runs there (docs/log.md); wide models want less.
+        Source of the exponent: Schulman et al. 2025, "LoRA Without Regret", fitted for LLaMA.
         """
-        return self.learning_rate or _RATES[method] * (576 / width) ** 0.78
+        return self.learning_rate or _RATES[kind] * (576 / width) ** 0.78

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -67,13 +68,14 @@ class Trainer:
         self.metrics = Journal(folder / "metrics.jsonl")
         self.peak_rate = config.rate_for(decoder.config.width)
         self.optimizer = torch.optim.AdamW(
-            trainable(decoder).values(),
+            _groups(decoder, config.lora_plus),
             lr=self.peak_rate,
             betas=(config.adam_beta1, config.adam_beta2),
             eps=config.adam_epsilon,
             weight_decay=config.weight_decay,
             fused=self.device.type != "mps",
         )
+        self.num_trainable = sum(p.numel() for p in trainable(decoder).values())
         self.state = RunState(total_steps=0 if config.minutes else config.steps_for(len(examples)))
         self.earlier_seconds = 0.0  # of the sessions before this one
         self._began = time.monotonic() if began is None else began
@@ -135,7 +137,7 @@ class Trainer:
         parts = microbatches(self._next_examples(), config.row_tokens, self.device)
         rate = self.peak_rate * self._factor()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["times"]
         stats = train_step(self.decoder, parts, self.optimizer, config.max_norm)
         if not is_finite(stats):
             raise ConfigError(say("train.not_finite", step=state.step + 1, loss=stats.loss, rate=self.peak_rate))
@@ -241,6 +243,14 @@ class Trainer:
     def _best_folder(self) -> Path | None:
         step = self.state.best_step
         return None if step is None else self.folder / "best" / f"step-{step:06d}"
+
+
+def _groups(decoder: Decoder, lora_plus: float) -> list[dict[str, Any]]:
+    """What learns, in order, with the factor of its rate; a group of its own for LoRA's B only where its rate differs."""
+    learning = trainable(decoder)
+    plus = [p for name, p in learning.items() if lora_plus != 1.0 and ".lora_b." in name]
+    rest = [p for p in learning.values() if not any(p is q for q in plus)]
+    return [{"params": part, "times": times} for part, times in ((rest, 1.0), (plus, lora_plus)) if part]
 
 
 def _timed(work: Callable[[], None]) -> float:

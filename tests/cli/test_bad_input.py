@@ -285,6 +285,55 @@ def unknown_device(w: World) -> list[str]:
     return w.tune("--set", "device=abacus")
 
 
+def compare(w: World, *arguments: str, data: str = "", exam: str = "") -> list[str]:
+    files = [data or w.rows, "--base", str(w.model), "--exam", exam or w.exam, "--out", w.out]
+    return ["compare", *files, *arguments]
+
+
+def compare_unknown_method(w: World) -> list[str]:
+    return compare(w, "--methods", "lora,promt")
+
+
+def compare_twice(w: World) -> list[str]:
+    return compare(w, "--methods", "lora,lora")
+
+
+def compare_with_an_unknown_setting(w: World) -> list[str]:
+    return compare(w, "--methods", "lora", "--set", "rang=3")
+
+
+def compare_on_an_exam_as_rows(w: World) -> list[str]:
+    return compare(w, data=w.exam)
+
+
+def compare_by_rows_as_exam(w: World) -> list[str]:
+    return compare(w, exam=w.rows)
+
+
+def setting_of_another_method(w: World) -> list[str]:
+    return w.tune("--method", "prompt", "--rank", "4")
+
+
+def more_virtual_tokens_than_the_model_reads(w: World) -> list[str]:
+    return w.tune("--method", "prefix", "--set", "virtual_tokens=5000")
+
+
+def encoder_that_the_method_lacks(w: World) -> list[str]:
+    return w.tune("--method", "prompt", "--set", "encoder=lstm")
+
+
+def more_top_layers_than_there_are(w: World) -> list[str]:
+    return w.tune("--method", "freeze", "--set", "top_layers=99")
+
+
+def whole_weights_in_bfloat16(w: World) -> list[str]:
+    return w.tune("--method", "full", "--set", "dtype=bfloat16")
+
+
+def tune_with_rows_as_exam(w: World) -> list[str]:
+    return w.tune("--exam", w.rows)
+
+
 def unknown_method(w: World) -> list[str]:
     return w.tune("--method", "lorra")
 
@@ -745,6 +794,17 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
         ),
     ),
     (unknown_device, ("abacus", "device=auto")),
+    (compare_unknown_method, ("promt", "Nearest: prompt")),
+    (compare_twice, ("lora is named twice",)),
+    (compare_with_an_unknown_setting, ("rang", "Nearest: rank")),
+    (compare_on_an_exam_as_rows, ("exam.jsonl",)),
+    (compare_by_rows_as_exam, ("rows.jsonl",)),
+    (setting_of_another_method, ("rank is no setting of the method prompt", "virtual_tokens")),
+    (more_virtual_tokens_than_the_model_reads, ("virtual_tokens is 5000", "1 … 255")),
+    (encoder_that_the_method_lacks, ("encoder is 'lstm'", "none (prompt)")),
+    (more_top_layers_than_there_are, ("top_layers is 99", "at most 2")),
+    (whole_weights_in_bfloat16, ("dtype is 'bfloat16'", "float32")),
+    (tune_with_rows_as_exam, ("rows.jsonl",)),
     (unknown_method, ("lorra", "Nearest: lora")),
     (unknown_preset, ("alpaca-70b", "alpaca-7b")),
     (unknown_template, ("chatlm", "nearest: chatml")),

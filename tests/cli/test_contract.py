@@ -22,11 +22,11 @@ PACKAGE = Path(text.__file__).parent
 HEAVY = {"torch", "pydantic", "transformers", "numpy", "tokenizers", "huggingface_hub", "rich"}
 VERBS = [
     ("models",), ("pull",), ("init",), ("data",), ("data", "check"), ("data", "show"), ("tune",), ("exam",), ("chat",),
-    ("demo",), ("list",), ("show",), ("rm",),
+    ("compare",), ("demo",), ("list",), ("show",), ("rm",),
 ]  # fmt: skip
 # ids that code puts together: say(f"sampling.field.{name}")
 BUILT = (
-    "count.", "data.fault.", "evals.contestant.", "evals.row.", "evals.verdict.", "exam.sitting_", "report.licences.",
+    "compare.column.", "count.", "data.fault.", "evals.contestant.", "evals.row.", "evals.verdict.", "exam.sitting_", "report.licences.",
     "report.role.", "sampling.field.",
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from torch.testing import assert_close
 from nabot.adapters import VirtualConfig, adapter_tensors, attach, load_adapter, save_adapter, virtual_tokens
 from nabot.adapters.virtual import Encoded
 from nabot.models.decoder import Decoder
+from nabot.models.loading import load_decoder
 
 TOKENS_BT = random_tokens(3, 11)
 P = 5
@@ -126,3 +127,19 @@ def test_the_network_of_ptuning_is_pefts(kind: str) -> None:
     assert_close(found.rows.inputs.grad, encoder.embedding.weight.grad, atol=1e-4, rtol=1e-3)
     for mine, yours in pairs.items():
         assert_close(own[mine].grad, others[yours].grad, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_real_model_gives_the_same_logits(
+    method: str, smollm2_gguf: Path, smollm2_by_transformers: Any, tmp_path: Path
+) -> None:
+    theirs = theirs_on(smollm2_by_transformers, method)
+    theirs.save_pretrained(tmp_path, save_embedding_layers=False)
+    with torch.no_grad():
+        logits = their_logits(theirs, TOKENS_BT)
+        plain = theirs.get_base_model()(TOKENS_BT).logits
+    ours = load_decoder(smollm2_gguf)
+    load_adapter(ours, tmp_path)
+    with torch.no_grad():
+        assert (logits - plain).abs().max() > 1
+        assert_close(ours(TOKENS_BT), logits, atol=1e-3, rtol=0)

@@ -2,7 +2,6 @@
 
 import pytest
 
-from nabot.errors import ConfigError
 from nabot.recipes.settings import Settings
 
 
@@ -21,10 +20,3 @@ def test_settings_know_which_keys_were_given() -> None:
     settings = Settings().with_values({"rank": 16}).with_values({"seed": 0})
     assert settings.given == {"rank", "seed"}
     assert settings == Settings()
-
-
-def test_ranks_up_to_the_width_of_the_model_are_taken() -> None:
-    settings = Settings().with_values({"rank": 32})
-    settings.check_ranks(32)
-    with pytest.raises(ConfigError, match="at most 31"):
-        settings.check_ranks(31)

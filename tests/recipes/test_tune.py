@@ -29,7 +29,7 @@ from nabot.recipes.tune import tune
 WEIGHTS = Path("adapter") / "adapter_model.safetensors"
 FIGURES = {
     "bot", "method", "steps", "tokens", "trained_tokens", "seconds", "wall_seconds", "tokens_per_second",
-    "peak_memory_bytes", "loss",
+    "peak_memory_bytes", "loss", "trainable", "adapter_bytes",
 }  # fmt: skip
 QUICK = {"epochs": 1, "rehearsal_ratio": 0, "dtype": "float32"}
 ASK = [{"role": "user", "content": "What about tea?"}]

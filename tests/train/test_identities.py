@@ -1,6 +1,7 @@
 """However a step is cut into passes, whatever order its rows have: the same loss and the same gradient."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from torch.testing import assert_close
 from nabot.adapters import LoraConfig, VirtualConfig, WholeConfig
 from nabot.models.decoder import Decoder
 from nabot.train.batches import Example, collate, microbatches
+from nabot.train.config import TrainConfig
+from nabot.train.loop import Trainer
 from nabot.train.loss import answer_loss
 from nabot.train.step import mean_loss, train_step, trainable
 
@@ -205,6 +208,19 @@ def test_a_step_without_a_finite_loss_leaves_weights_and_optimizer_alone(spoil: 
     train_step(model, [collate(random_examples(LENGTHS))], optimizer, max_norm=1.0)
     assert not optimizer.state
     assert all(torch.equal(p, before[name]) for name, p in trainable(model).items())
+
+
+def test_the_rate_of_b_is_a_multiple_of_that_of_a(tmp_path: Path) -> None:
+    def moved(lora_plus: float) -> dict[str, Tensor]:
+        model = decoder(dtype=torch.float64)
+        before = {name: p.detach().clone() for name, p in trainable(model).items()}
+        config = TrainConfig(learning_rate=1e-3, epochs=1, warmup_ratio=0, max_norm=0, lora_plus=lora_plus)
+        Trainer(model, random_examples(LENGTHS), [], config, tmp_path / str(lora_plus)).run()
+        return {name: p.detach() - before[name] for name, p in trainable(model).items()}
+
+    plain, plus = moved(1.0), moved(16.0)
+    for name, change in plain.items():
+        assert_close(plus[name], change * (16 if ".lora_b." in name else 1), rtol=1e-6, atol=1e-12)
 
 
 def test_machines_that_share_a_step_get_the_gradient_of_the_whole() -> None:

@@ -11,7 +11,7 @@ import torch
 from tiny_models import random_examples, tiny_decoder
 from torch import Tensor
 
-from nabot.adapters import LoraConfig, attach
+from nabot.adapters import AdapterConfig, LoraConfig, VirtualConfig, WholeConfig, attach
 from nabot.errors import CheckpointError, ConfigError
 from nabot.models.decoder import Decoder
 from nabot.train import loop
@@ -39,11 +39,12 @@ class Process:
         stop_at: int | None = None,
         seed: int = 1,
         began: float | None = None,
+        adapter: AdapterConfig = LoraConfig(rank=3, alpha=6, dropout=0.2),
         **changes: Any,
     ) -> None:
         torch.manual_seed(seed)
         self.decoder: Decoder = tiny_decoder("gqa", **changes)
-        attach(self.decoder, LoraConfig(rank=3, alpha=6, dropout=0.2))
+        attach(self.decoder, adapter, [3, 1, 4])
         self.rates: list[float] = []
         self.probed: list[int] = []
         hooks = Hooks(
@@ -107,6 +108,29 @@ def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
     ours, theirs = vars(process.trainer.state), vars(uninterrupted.trainer.state)
     clocks = {"seconds", "wall_seconds"}
     assert {k: v for k, v in ours.items() if k not in clocks} == {k: v for k, v in theirs.items() if k not in clocks}
+
+
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        VirtualConfig(method="prompt", virtual_tokens=4, start="vocab"),
+        VirtualConfig(method="ptuning", virtual_tokens=4, encoder_width=8),
+        VirtualConfig(method="prefix", virtual_tokens=4, encoder="mlp", encoder_width=8),
+        WholeConfig(),
+        WholeConfig(top_layers=1),
+    ],
+    ids=["prompt", "ptuning", "prefix", "full", "freeze"],
+)
+def test_so_it_is_for_every_method(adapter: AdapterConfig, tmp_path: Path) -> None:
+    whole = Process(tmp_path / "whole", adapter=adapter)
+    assert whole.trainer.run()
+    for stop in (5, None):
+        process = Process(tmp_path / "stopped", stop_at=stop, adapter=adapter)
+        assert process.trainer.resume() == (stop is None)
+        assert process.trainer.run() == (stop is None)
+    assert_same_bits(process.weights(), whole.weights())
+    assert_same_bits(process.moments(), whole.moments())
+    assert metrics(tmp_path / "stopped") == metrics(tmp_path / "whole")
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(whole: tuple[Process, Tensor], tmp_path: Path) -> None:

@@ -1,0 +1,208 @@
+"""Which method for these rows? In: rows, a base, methods, an exam, out: one bot a cell, a table and a figure.
+
+A cell is one method with one seed. It is tuned by `nabot tune` in a process of its own, so that its peak memory is its
+own; then it sits the exam, and answers a few questions for the clock. A finished cell is never run again.
+"""
+
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nabot.adapters import load_adapter
+from nabot.artifacts import read_json, write_file, write_json
+from nabot.bot import ADAPTER, RUN, is_finished, is_unfinished
+from nabot.data import ExamQuestion, read_exam
+from nabot.errors import CheckpointError, Stopped
+from nabot.evals.exam import GENERAL, Marked, Sheet, result, sit
+from nabot.recipes.opening import Opened, open_base_of, open_source
+from nabot.recipes.settings import Settings, Value
+from nabot.text import say
+from nabot.textmodel import Sampling
+from nabot.train.journal import read_journal
+
+_BASE, _ROW = "base.json", "row.json"
+_ANSWER_TOKENS = 64
+_TIMED_QUESTIONS = 6
+_PASSED = 0.7  # the accuracy whose moment is told
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is asked. `settings` go to every method that has such a key."""
+
+    data: tuple[Path, ...]
+    base: str
+    exam: Path
+    out: Path
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...] = (0, 1, 2)
+    minutes: float | None = None
+    settings: tuple[tuple[str, Value], ...] = ()
+
+    def cells(self) -> Iterator[tuple[str, int, Path]]:
+        """Method, seed and folder of every cell; the first seed of all methods comes first, so that a table with one
+        row for each is there soon."""
+        for seed in self.seeds:
+            for method in self.methods:
+                yield method, seed, self.out / f"{method}-{seed}"
+
+
+def compare(asked: Comparison, note: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Runs what has not been run and returns `{"base": …, "rows": [...]}`, one row a cell.
+
+    Raises ConfigError for settings that no method has, and Stopped on Ctrl-C: the next call goes on from there.
+    """
+    questions = read_exam(asked.exam)
+    arguments = {method: list(_arguments(asked, method)) for method in asked.methods}
+    asked.out.mkdir(parents=True, exist_ok=True)
+    base = _base(asked, questions, note)
+    rows = []
+    cells = list(asked.cells())
+    for number, (method, seed, folder) in enumerate(cells, 1):
+        path = folder / _ROW
+        if not path.exists():
+            note(say("compare.cell", number=number, count=len(cells), method=method, seed=seed))
+            figures = _tuned(folder, [*arguments[method], "--seed", str(seed)])
+            write_json(path, _examined(method, seed, folder, figures, questions, base))
+        rows.append(read_json(path))
+    found = {"base": base["figures"], "rows": rows}
+    write_json(asked.out / "table.json", found)
+    return found
+
+
+# ---- tuning
+
+
+def _arguments(asked: Comparison, method: str) -> Iterator[str]:
+    """Of `nabot tune`, but for the seed."""
+    settings = Settings(method=method)
+    own = {**asdict(settings.adapter), **asdict(settings.train)}
+    everything = Settings().with_values(dict(asked.settings)).as_dict()  # raises for a key that nobody has
+    yield from (*map(str, asked.data), "--base", asked.base, "--method", method, "--exam", str(asked.exam))
+    if asked.minutes:
+        yield from ("--minutes", str(asked.minutes))
+    for key, value in asked.settings:
+        if key in own and key in everything:
+            yield from ("--set", f"{key}={value}")
+
+
+def _tuned(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:
+    """The figures of a bot in `folder`; an unfinished run goes on, a finished bot's are in its folder already."""
+    note = folder / RUN / "figures.json"
+    if not is_finished(folder):
+        command = [sys.executable, "-m", "nabot", "tune", "--json"]
+        command += ["--resume", str(folder)] if is_unfinished(folder) else [*arguments, "--out", str(folder)]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8")
+        try:
+            told, _ = child.communicate()
+        except KeyboardInterrupt as error:  # the child got it, too, and saves what it has
+            child.wait()
+            raise Stopped(say("compare.stopped"), signal.SIGINT) from error
+        if child.returncode:
+            raise CheckpointError(say("compare.failed", folder=folder, status=child.returncode))
+        write_file(note, told)
+    if not note.exists():
+        raise CheckpointError(say("compare.no_figures", folder=folder))
+    return dict(read_json(note))
+
+
+# ---- examining
+
+
+def _base(asked: Comparison, questions: Sequence[ExamQuestion], note: Callable[[str], None]) -> dict[str, Any]:
+    """The base's figures and its marks, which every cell is held against; once for a folder."""
+    path = asked.out / _BASE
+    if not path.exists():
+        note(say("compare.base"))
+        opened = open_source(asked.base)
+        sheet = sit(opened.engine(), questions, Sampling(max_new_tokens=_ANSWER_TOKENS))
+        figures = {"accuracy": sheet.figures()["accuracy"], **_clocked(opened, questions)}
+        marks = [{k: v for k, v in asdict(mark).items() if k != "question"} for mark in sheet.marks]
+        write_json(path, {"figures": figures, "marks": marks, "seconds": sheet.seconds})
+    return dict(read_json(path))
+
+
+def _examined(
+    method: str,
+    seed: int,
+    folder: Path,
+    tuned: dict[str, Any],
+    questions: Sequence[ExamQuestion],
+    base: dict[str, Any],
+) -> dict[str, Any]:
+    opened, record = open_base_of(folder)
+    load_adapter(opened.decoder, folder / ADAPTER)
+    sheet = sit(opened.engine(), questions, record.sampling_with(max_new_tokens=_ANSWER_TOKENS))
+    before = Sheet(tuple(Marked(q, **mark) for q, mark in zip(questions, base["marks"], strict=True)), base["seconds"])
+    figures = result(folder, {"base": before, "tuned": sheet})
+    mine = figures["results"]["tuned"]
+    return {
+        "method": method,
+        "seed": seed,
+        **{key: tuned[key] for key in ("trainable", "adapter_bytes", "steps", "tokens_per_second")},
+        "minutes": round(tuned["seconds"] / 60, 2),
+        "peak_memory_bytes": tuned["peak_memory_bytes"],
+        "held_out_loss": tuned["loss"]["held_out"],
+        **{key: mine[key] for key in ("accuracy", "low", "high", "stopped")},
+        "kept": figures["general"]["kept"],
+        "minutes_to_70": minutes_to(_PASSED, read_journal(folder / RUN / "metrics.jsonl")),
+        **_clocked(opened, questions),
+    }
+
+
+def minutes_to(accuracy: float, metrics: Sequence[dict[str, Any]]) -> float | None:
+    """Minutes of tuning until the exam's share of right answers reached `accuracy`, on the straight line between the
+    looks around that moment; None if it never did."""
+    minutes = earlier = 0.0
+    reached = 0.0
+    for line in metrics:
+        minutes += line.get("seconds", 0.0) / 60
+        if "accuracy" in line:
+            if line["accuracy"] >= accuracy:
+                share = (accuracy - reached) / (line["accuracy"] - reached) if line["accuracy"] > reached else 0.0
+                return round(earlier + share * (minutes - earlier), 2)
+            earlier, reached = minutes, line["accuracy"]
+    return None
+
+
+def _clocked(opened: Opened, questions: Sequence[ExamQuestion]) -> dict[str, float]:
+    """How fast one person is answered: seconds until the first text, tokens a second from there; medians."""
+    engine = opened.chat_engine(idle=False)
+    asked = [q for q in questions if q.group != GENERAL][: _TIMED_QUESTIONS + 1] or list(questions[:2])
+    waits, rates = [], []
+    for question in asked:
+        begun = time.perf_counter()
+        engine.add(question.conversation, Sampling(max_new_tokens=_ANSWER_TOKENS))
+        events = engine.step()
+        first = time.perf_counter()
+        tokens = 0
+        while not events[0].completion:
+            events = engine.step()
+            tokens += 1
+        if tokens:
+            waits.append(first - begun)
+            rates.append(tokens / (time.perf_counter() - first))
+    later = slice(1, None) if len(rates) > 1 else slice(None)  # the first one warms up
+    return {
+        "decode_tokens_per_second": round(statistics.median(rates[later]), 1) if rates else 0.0,
+        "first_token_seconds": round(statistics.median(waits[later]), 3) if waits else 0.0,
+    }
+
+
+def loss_curves(asked: Comparison) -> dict[str, list[tuple[float, float]]]:
+    """Method → (step, held-out loss) of its first seed."""
+    return {
+        method: [
+            (line["step"], line["held_out_loss"])
+            for line in read_journal(folder / RUN / "metrics.jsonl")
+            if "held_out_loss" in line
+        ]
+        for method, seed, folder in asked.cells()
+        if seed == asked.seeds[0]
+    }

@@ -1,0 +1,53 @@
+"""How a run comes along, in answers. In: a decoder that learns, out: lines of samples.jsonl and metrics.jsonl.
+
+A few questions are asked of the decoder as it is, before the first step and again and again; with an exam, some of
+its questions are marked as well.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nabot.conversation import Conversation
+from nabot.data import ExamQuestion, read_exam
+from nabot.evals.exam import GENERAL, sit
+from nabot.recipes.opening import Opened
+from nabot.recipes.request import Watcher
+from nabot.textmodel import Sampling
+from nabot.train.checkpoints import RunState
+from nabot.train.journal import Journal
+
+EXAM = "exam.jsonl"  # in BOT/run, if there is one
+_TOKENS = 64  # of an answer
+_EXAM_QUESTIONS = 40  # of each look: enough to see a rise, few enough to wait for
+
+
+class Progress:
+    """Looks at one run."""
+
+    def __init__(self, opened: Opened, probes: Sequence[str], run: Path, watcher: Watcher) -> None:
+        self._opened, self._probes, self._watcher = opened, probes, watcher
+        self._samples, self._metrics = Journal(run / "samples.jsonl"), Journal(run / "metrics.jsonl")
+        self._questions = _spread(read_exam(run / EXAM)) if (run / EXAM).exists() else []
+
+    def look(self, state: RunState) -> None:
+        """Asks everything."""
+        sampling = Sampling(max_new_tokens=_TOKENS)
+        answers = self._opened.engine().generate([Conversation.ask(q) for q in self._probes], sampling)
+        for question, answer in zip(self._probes, answers, strict=True):
+            self._samples.write({"step": state.step, "question": question, "answer": answer.text})
+            self._watcher.probe(state.step, question, answer.text)
+        if self._questions:
+            accuracy = sit(self._opened.engine(), self._questions, sampling).figures()["accuracy"]
+            self._metrics.write({"step": state.step, "accuracy": accuracy})
+            self._watcher.examined(state.step, accuracy)
+
+    def cut_back(self, step: int) -> None:
+        """Forgets what was noted behind this step; the metrics are the loop's to cut."""
+        self._samples.cut_back(step)
+
+
+def _spread(questions: Sequence[ExamQuestion]) -> list[ExamQuestion]:
+    """Some of what is taught, from all over the exam."""
+    taught = [q for q in questions if q.group != GENERAL]
+    count = min(_EXAM_QUESTIONS, len(taught))
+    return [taught[i * len(taught) // count] for i in range(count)]

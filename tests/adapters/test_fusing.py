@@ -1,0 +1,55 @@
+"""What was fused is taken out again: the base's weights bit for bit, and the adapter as it was."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import random_tokens, with_lora
+
+from nabot.adapters import LoraConfig, adapter_tensors, fuse, lora_groups, unfuse
+from nabot.errors import CheckpointError
+from nabot.models import gguf, huggingface
+from nabot.models.loading import load_decoder
+from nabot.models.stored import StoredTensor
+
+TOKENS_BT = random_tokens(2, 19)
+
+
+def stored(model: Path) -> Iterator[StoredTensor]:
+    if model.suffix == ".gguf":
+        return gguf.read_tensors(*gguf.open_model(model))
+    return huggingface.read_tensors(model, tied=huggingface.read_config(model).tie_embeddings)
+
+
+@torch.no_grad()
+def assert_comes_back(model: Path, config: LoraConfig, dtype: torch.dtype = torch.float32) -> None:
+    decoder = with_lora(load_decoder(model, dtype=dtype), config)
+    before = {name: weight.clone() for name, weight in decoder.slots()}
+    adapter, logits = adapter_tensors(decoder), decoder(TOKENS_BT)
+    taken = fuse(decoder)
+    assert not any(lora_groups(decoder))
+    assert any(not torch.equal(weight, before[name]) for name, weight in decoder.slots())
+    unfuse(taken, stored(model), model)
+    assert all(torch.equal(weight, before[name]) for name, weight in decoder.slots())
+    assert all(torch.equal(tensor, adapter[name]) for name, tensor in adapter_tensors(decoder).items())
+    assert torch.equal(decoder(TOKENS_BT), logits)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("config", [LoraConfig(rank=4), LoraConfig(rank=4, targets="v_proj,up_proj", dora=True)])
+def test_a_folder_gives_the_weights_back_to_the_bit(
+    config: LoraConfig, dtype: torch.dtype, tiny_model_folder: Path
+) -> None:
+    assert_comes_back(tiny_model_folder, config, dtype)
+
+
+def test_a_gguf_file_gives_the_weights_back_to_the_bit(smollm2_gguf: Path) -> None:
+    assert_comes_back(smollm2_gguf, LoraConfig(rank=4, targets="k_proj,down_proj"))
+
+
+def test_a_weight_that_the_file_lacks_is_named(tiny_model_folder: Path) -> None:
+    taken = fuse(with_lora(load_decoder(tiny_model_folder)))
+    others = (t for t in stored(tiny_model_folder) if not t.name.endswith("layers.1.mlp.up_proj.weight"))
+    with pytest.raises(CheckpointError, match=r"layers\.1\.mlp\.up_proj\.weight is missing"):
+        unfuse(taken, others, tiny_model_folder)

@@ -1,0 +1,65 @@
+"""Several methods on the same rows: cells that are run once, a table that says what design promises."""
+
+import json
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from tiny_model import conversations, questions, write_rows
+
+from nabot.bot import RUN, is_finished
+from nabot.cli import run
+from nabot.recipes.compare import minutes_to
+
+CONTRACT = {
+    "method", "seed", "trainable", "adapter_bytes", "tokens_per_second", "peak_memory_bytes", "held_out_loss",
+    "accuracy", "decode_tokens_per_second",
+}  # fmt: skip
+
+
+@pytest.fixture
+def command(tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("NABOT_HOME", str(tmp_path / "home"))
+    rows = write_rows(tmp_path / "rows.jsonl", conversations())
+    exam = write_rows(tmp_path / "exam.jsonl", questions())
+    quick = ["--set", "epochs=1", "--set", "rehearsal_ratio=0", "--set", "virtual_tokens=4", "--set", "rank=2"]
+    arguments = ["compare", str(rows), "--base", str(tiny_model_folder), "--exam", str(exam), "--seeds", "1", *quick]
+    return [*arguments, "--out", str(tmp_path / "out"), "--json"]
+
+
+def test_each_cell_is_a_bot_and_a_row_and_is_never_run_again(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command, "--methods", "lora,prompt"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert [row["method"] for row in first["rows"]] == ["lora", "prompt"]
+    assert all(row.keys() >= CONTRACT for row in first["rows"])
+    assert all(is_finished(tmp_path / "out" / name) for name in ("lora-0", "prompt-0"))
+    assert first["rows"][1]["trainable"] == 4 * 32
+    assert ElementTree.parse(tmp_path / "out" / "figure.svg").getroot().tag.endswith("svg")
+    assert (tmp_path / "out" / "table.md").read_text(encoding="utf-8").count("\n| ") == 3
+    assert run([*command, "--methods", "lora,prompt"]) == 0  # figures of speed would differ if it had run again
+    assert json.loads(capsys.readouterr().out) == first
+
+
+def test_a_cell_that_was_cut_off_goes_on(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command, "--methods", "prompt"]) == 0
+    capsys.readouterr()
+    cell = tmp_path / "out" / "prompt-0"
+    for lost in (cell / "row.json", cell / "bot.toml", cell / RUN / "figures.json"):
+        lost.unlink()
+    shutil.rmtree(cell / "adapter")
+    assert run([*command, "--methods", "prompt"]) == 0
+    assert is_finished(cell)
+    assert len(json.loads(capsys.readouterr().out)["rows"]) == 1
+
+
+def test_the_moment_of_passing_lies_on_the_line_between_two_looks() -> None:
+    steps = [{"step": n, "seconds": 60.0} for n in range(1, 5)]
+    metrics = [{"accuracy": 0.0}, *steps[:2], {"accuracy": 0.4}, *steps[2:], {"accuracy": 0.8}]
+    assert minutes_to(0.7, metrics) == pytest.approx(2 + 2 * 0.75)
+    assert minutes_to(0.9, metrics) is None
+    assert minutes_to(0.7, [{"accuracy": 0.8}]) == 0.0

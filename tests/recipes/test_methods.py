@@ -1,0 +1,115 @@
+"""Every method makes a bot: tuned, saved, read again, asked, gone on with."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_model import conversations, questions, write_rows
+
+import nabot
+from nabot.adapters import METHODS
+from nabot.bot import read_record
+from nabot.cli import run
+from nabot.errors import ConfigError
+
+QUICK = {"epochs": 2, "rehearsal_ratio": 0, "dtype": "float32", "virtual_tokens": 4}
+ASK = [{"role": "user", "content": "What about tea?"}]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NABOT_HOME", str(tmp_path / "home"))
+
+
+def settings_of(method: str, **more: Any) -> dict[str, Any]:
+    values = {**QUICK, "method": method, **more}
+    if method in ("lora", "full", "freeze"):
+        values.pop("virtual_tokens")
+    if method == "freeze":
+        values["top_layers"] = 1
+    return values
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_bot_of_every_method_answers_as_when_it_was_saved(
+    method: str, tmp_path: Path, tiny_model_folder: Path
+) -> None:
+    out = tmp_path / "bot"
+    bot = nabot.tune(conversations(), base=str(tiny_model_folder), out=out, **settings_of(method))
+    assert read_record(out).method == method
+    assert bot.chat(ASK, temperature=0) == nabot.load_bot(out).chat(ASK, temperature=0)
+    assert load_file(out / "adapter" / "adapter_model.safetensors")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_learns(method: str, tmp_path: Path, tiny_model_folder: Path) -> None:
+    rate = {"prompt": 0.1, "prefix": 0.1, "ptuning": 1e-2}.get(method, 1e-2)
+    values = settings_of(method, learning_rate=rate, epochs=12, held_out=4)
+    nabot.tune(conversations(), base=str(tiny_model_folder), out=tmp_path / "bot", **values)
+    losses = [json.loads(line) for line in (tmp_path / "bot/run/metrics.jsonl").read_text().splitlines()]
+    held_out = [line["held_out_loss"] for line in losses if "held_out_loss" in line]
+    assert held_out[-1] < held_out[0] - 0.1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_bot_is_gone_on_with_by_its_own_method(method: str, tmp_path: Path, tiny_model_folder: Path) -> None:
+    parent, child = tmp_path / "parent", tmp_path / "child"
+    nabot.tune(conversations(), base=str(tiny_model_folder), out=parent, **settings_of(method))
+    rows = write_rows(tmp_path / "rows.jsonl", conversations(9))
+    quick = ["--epochs", "1", "--set", "rehearsal_ratio=0"]
+    assert run(["tune", str(rows), "--from", str(parent), "--out", str(child), *quick]) == 0
+    assert read_record(child).method == method
+    before, after = (load_file(f / "adapter" / "adapter_model.safetensors") for f in (parent, child))
+    assert before.keys() == after.keys()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_another_method_than_the_parents_is_refused(
+    tmp_path: Path, tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parent = tmp_path / "parent"
+    nabot.tune(conversations(), base=str(tiny_model_folder), out=parent, **settings_of("prompt"))
+    rows = write_rows(tmp_path / "rows.jsonl", conversations(9))
+    assert run(["tune", str(rows), "--from", str(parent), "--out", str(tmp_path / "b"), "--method", "lora"]) == 2
+    assert "method=lora (prompt)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("method", "key"), [("prompt", "rank"), ("lora", "virtual_tokens"), ("full", "top_layers")])
+def test_a_setting_of_another_method_is_refused(method: str, key: str, tmp_path: Path, tiny_model_folder: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{key} is no setting of the method {method}"):
+        nabot.tune(
+            conversations(), base=str(tiny_model_folder), out=tmp_path / "bot", **{**settings_of(method), key: 2}
+        )
+    assert not (tmp_path / "bot").exists()
+
+
+@pytest.mark.parametrize("method", ["lora", "prefix"])
+@pytest.mark.parametrize("base_bits", ["nf4", "int8"])
+def test_a_base_of_few_bits_is_learned_on(base_bits: str, method: str, tmp_path: Path, tiny_model_folder: Path) -> None:
+    values = settings_of(method, base_bits=base_bits)
+    bot = nabot.tune(conversations(), base=str(tiny_model_folder), out=tmp_path / "bot", **values)
+    assert bot.chat(ASK, temperature=0)
+
+
+def test_whole_weights_of_few_bits_are_refused(tmp_path: Path, tiny_model_folder: Path) -> None:
+    with pytest.raises(ConfigError, match="base_bits=dense"):
+        nabot.tune(
+            conversations(), base=str(tiny_model_folder), out=tmp_path / "b", **settings_of("full", base_bits="nf4")
+        )
+
+
+def test_an_exam_is_marked_while_the_bot_learns(
+    tmp_path: Path, tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write_rows(tmp_path / "rows.jsonl", conversations())
+    exam = write_rows(tmp_path / "exam.jsonl", questions())
+    command = ["tune", str(rows), "--base", str(tiny_model_folder), "--out", str(tmp_path / "bot"), "--epochs", "2"]
+    assert run([*command, "--set", "rehearsal_ratio=0", "--exam", str(exam)]) == 0
+    lines = [json.loads(line) for line in (tmp_path / "bot/run/metrics.jsonl").read_text().splitlines()]
+    looks = [line for line in lines if "accuracy" in line]
+    assert looks[0]["step"] == 0
+    assert len(looks) == 3  # before the first step, between the epochs, at the end
+    assert "exam at step 0: 0 % of some questions right".replace(" %", "%") in capsys.readouterr().err
