@@ -31,7 +31,7 @@ RECORD, ADAPTER, TEMPLATE, RUN, REPORT, MANIFEST = (
 )
 FORMAT = 1
 BOTS = Path("bots")  # where a person keeps them, unless they say otherwise
-_TEXTS = ("base", "base_hash", "base_licence", "method", "template", "system")
+_TEXTS = ("base", "base_hash", "base_licence", "base_bits", "method", "template", "system")
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class BotRecord:
     base: str
     base_hash: str
     base_licence: str = "unknown"
+    base_bits: str = "dense"  # how its linears were held while it learned, and are held when it answers
     method: str = "lora"
     template: str = "model"
     system: str = ""

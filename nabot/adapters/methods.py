@@ -81,6 +81,8 @@ def positions_of(config: AdapterConfig) -> int:
 
 def kind_of_rate(config: AdapterConfig) -> str:
     """Whose learning rate suits it: a network that writes virtual tokens wants a far lower one than their rows."""
-    if isinstance(config, VirtualConfig) and config.chosen_encoder() != "none":
+    if not isinstance(config, VirtualConfig):
+        return method_of(config)
+    if config.chosen_encoder() != "none":
         return "network"
-    return method_of(config)
+    return "prefix" if config.method == "prefix" else "prompt"

@@ -5,6 +5,7 @@ names it.   Source: huggingface/peft 0.20, `save_pretrained`.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from nabot.adapters import peft_lora, peft_virtual, whole
 from nabot.adapters.filling import fill
-from nabot.adapters.methods import AdapterConfig, refuse_second
+from nabot.adapters.methods import AdapterConfig, detach, refuse_second
 from nabot.artifacts import new_folder, write_json
 from nabot.errors import CheckpointError, ConfigError
 from nabot.models.decoder import Decoder
@@ -59,7 +60,11 @@ def load_adapter(decoder: Decoder, folder: Path) -> AdapterConfig:
         raise CheckpointError(
             say("adapters.unknown_method", path=folder / CONFIG, seen=raw.get("peft_type"), known=known)
         )
-    return layout.load(decoder, raw, tensors, folder)
+    try:
+        return layout.load(decoder, raw, tensors, folder)
+    except (TypeError, ValueError, AttributeError, re.error) as error:  # a value of another type than PEFT writes
+        detach(decoder)
+        raise CheckpointError(say("adapters.bad_config", path=folder / CONFIG, reason=error)) from error
 
 
 def read_adapter(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -78,4 +78,4 @@ def load(decoder: Decoder, raw: dict[str, Any], tensors: dict[str, Tensor], fold
         raise CheckpointError(say("adapters.too_long", origin=folder, count=len(table), longest=longest))
     check_finite(tensors, folder)
     restore_virtual(decoder, method, table)
-    return VirtualConfig(method=method, virtual_tokens=len(table))
+    return VirtualConfig(method=method, virtual_tokens=len(table), encoder="none")

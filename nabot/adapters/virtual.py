@@ -25,7 +25,7 @@ VirtualMethod = Literal["prompt", "ptuning", "prefix"]
 _COMMON_TOKENS = 5_000  # Lester et al., §3.2: virtual tokens start as some of the most common ones
 _ENCODERS: dict[str, tuple[str, ...]] = {  # by method; the first is the one that is taken if none is named
     "prompt": ("none",),
-    "ptuning": ("lstm", "mlp"),
+    "ptuning": ("lstm", "mlp", "none"),  # none: rows out of a file, whose network is not saved
     "prefix": ("none", "mlp"),
 }
 

@@ -36,6 +36,10 @@ def attach_whole(decoder: Decoder, config: WholeConfig) -> None:
     if decoder.embedding.dtype.itemsize < torch.float32.itemsize:
         seen = str(decoder.embedding.dtype).removeprefix("torch.")
         raise ConfigError(say("settings.bad_value", key="dtype", value=seen, allowed="float32 (full, freeze)"))
+    _let_learn(decoder, config)
+
+
+def _let_learn(decoder: Decoder, config: WholeConfig) -> None:
     packed = next((group for _, _, group in linear_groups(decoder) if isinstance(group, PackedGroup)), None)
     if packed is not None:
         raise ConfigError(say("models.packed_frozen", name=packed.path))
@@ -76,7 +80,9 @@ def config_json(decoder: Decoder) -> dict[str, Any]:
 def load(decoder: Decoder, raw: dict[str, Any], tensors: dict[str, Tensor], folder: Path) -> WholeConfig:
     """Puts the weights in place of the base's. Raises CheckpointError naming the tensor; then nothing is changed."""
     config = WholeConfig(top_layers=raw.get("top_layers", 0))
-    attach_whole(decoder, config)
+    if not isinstance(config.top_layers, int) or not 0 <= config.top_layers <= len(decoder.layers):
+        raise CheckpointError(say("adapters.bad_config", path=folder, reason=f"top_layers {config.top_layers!r:.40}"))
+    _let_learn(decoder, config)  # in any dtype: to answer, bfloat16 will do
     try:
         fill(tensors_of(decoder), tensors, folder)
     except CheckpointError:

@@ -35,6 +35,8 @@ def compare_methods(
             raise ConfigError(say("settings.bad_choice", key="methods", value=name, near=near, allowed=allowed))
         if chosen.count(name) > 1:
             raise ConfigError(say("compare.repeated", method=name))
+    if not chosen:
+        raise ConfigError(say("compare.no_method", known=", ".join(METHODS)))
     read_conversations(data)  # faults in the rows are told before the base sits its exam
     asked = Comparison(
         data=tuple(data),

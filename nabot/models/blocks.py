@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nabot.errors import CheckpointError, ConfigError
-from nabot.models.dequantise import KNOWN_KINDS, dequantise
+from nabot.models.dequantise import KNOWN_KINDS, dequantise_into, reader
 from nabot.models.packed import PackedWeight
 from nabot.text import say
 
@@ -29,9 +29,9 @@ class Blocks(PackedWeight):
         self.kind, self.shape = kind, (len(data), in_features)
         self.register_buffer("data", data)
 
-    def unpacked(self, rows: slice, dtype: torch.dtype) -> Tensor:
-        data = self.data[rows]
-        return dequantise(data.reshape(-1), self.kind, (len(data), self.shape[1]), dtype)
+    def unpack_into(self, place: Tensor, start: int) -> None:
+        data = self.data[start : start + len(place)].view(-1)
+        dequantise_into(place, reader(data), self.kind, data.numel())
 
 
 def eight_bits(weight_OD: Tensor) -> Blocks:

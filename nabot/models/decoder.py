@@ -164,7 +164,9 @@ class Decoder(nn.Module):
 
     @property
     def frozen_head(self) -> Tensor | None:
-        """[V, D] of a head that is nothing but one frozen product; None where something learns in it."""
+        """[V, D] of a head that is nothing but one frozen, dense product; else None."""
+        if getattr(self.output, "is_packed", False):
+            return None
         head = self.embedding if self.output is None else getattr(self.output, "weight", None)
         return head if isinstance(head, Tensor) and not head.requires_grad else None
 

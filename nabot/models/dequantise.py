@@ -47,19 +47,25 @@ _SIZES = {kind: (block_size, block_bytes) for kind, block_size, block_bytes in T
 
 
 def dequantise(data: Tensor, kind: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """The tensor that `data`, uint8 [num_bytes], stands for: a new one of `shape` and `dtype`.
+    """The tensor that `data`, uint8 [num_bytes] in main memory, stands for: a new one of `shape` and `dtype`.
 
     Raises CheckpointError if the type is not in KNOWN_KINDS or the number of bytes does not fit the shape.
     """
-    place, rest = torch.empty(shape, dtype=dtype, device=data.device), data
+    place = torch.empty(shape, dtype=dtype)
+    dequantise_into(place, reader(data), kind, data.numel())
+    return place
+
+
+def reader(data: Tensor) -> Read:
+    """Gives the bytes of `data` from first to last."""
+    rest = data
 
     def read(num_bytes: int) -> Tensor:
         nonlocal rest
         part, rest = rest[:num_bytes], rest[num_bytes:]
         return part
 
-    dequantise_into(place, read, kind, data.numel())
-    return place
+    return read
 
 
 def dequantise_into(place: Tensor, read: Read, kind: str, num_bytes: int, order: RowOrder | None = None) -> None:

@@ -31,6 +31,8 @@ class LinearGroup(nn.Module):
     ("q_proj") to its number of outputs.
     """
 
+    is_packed = False  # `weight` would be made anew whenever it is asked for
+
     def __init__(self, path: str, members: Mapping[str, int], in_features: int, *, bias: bool = False) -> None:
         super().__init__()
         self.path = path

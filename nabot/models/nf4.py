@@ -61,12 +61,15 @@ class NormalFloat4(PackedWeight):
             blocks = slice(first * _SCALES, some.stop * _SCALES)
             self.levels[blocks], self.scales[some], self.steps[some] = _packed(blocks_BE[blocks].float())
 
-    def unpacked(self, rows: slice, dtype: torch.dtype) -> Tensor:
+    def unpack_into(self, place: Tensor, start: int) -> None:
         inputs = self.shape[1]
-        first, last = rows.start * inputs // _BLOCK, -(-rows.stop * inputs // _BLOCK)
-        pairs = _pairs(self.levels.device).index_select(0, self.levels[first:last].view(-1).int())
-        weight_BE = pairs.view(-1, _BLOCK).mul_(self._scales(first, last))
-        return weight_BE.view(-1)[: (rows.stop - rows.start) * inputs].view(-1, inputs).to(dtype)
+        rows_at_once = max(_GROUPS_AT_ONCE * _SCALES * _BLOCK // inputs // _BLOCK, 1) * _BLOCK
+        for rows in place.split(rows_at_once):
+            first, last = start * inputs // _BLOCK, -(-(start + len(rows)) * inputs // _BLOCK)
+            pairs = _pairs(place.device).index_select(0, self.levels[first:last].view(-1).int())
+            weight_BE = pairs.view(-1, _BLOCK).mul_(self._scales(first, last))
+            rows.copy_(weight_BE.view(-1)[: rows.numel()].view_as(rows))
+            start += len(rows)
 
     def _scales(self, first: int, last: int) -> Tensor:
         """Of the blocks from first to last, [blocks, 1]."""

@@ -7,6 +7,7 @@ arXiv 2305.14314 §3: frozen weights of few bits, an adapter of many on top).
 
 from collections.abc import Iterator
 from functools import cache
+from threading import local
 from typing import Any, NoReturn
 
 import torch
@@ -18,8 +19,8 @@ from nabot.models.batch import TokenBatch
 from nabot.models.linear import LinearGroup, linear_groups, member_rows
 from nabot.text import say
 
-# Weights unpacked at a time: they stay in the processor's cache until they are multiplied (whole groups are unpacked
-# at half the speed), and the allocator gives the next ones the same pages.
+# Weights unpacked at a time: they stay in the processor's cache until they are multiplied, and whole groups would be
+# unpacked at half the speed.
 _PART_WEIGHTS = 1 << 22
 _ROWS = 64  # parts are multiples of it, so that blocks which run over the ends of rows are not torn apart
 
@@ -29,13 +30,15 @@ class PackedWeight(nn.Module):
 
     shape: tuple[int, int]
 
-    def unpacked(self, rows: slice, dtype: torch.dtype) -> Tensor:
-        """These rows as numbers, a new tensor [rows, D]. `rows` starts at a multiple of 64."""
+    def unpack_into(self, place: Tensor, start: int) -> None:
+        """Writes the rows from `start`, a multiple of 64, as numbers to `place` [rows, D], contiguous, of any dtype."""
         raise NotImplementedError
 
 
 class PackedGroup(LinearGroup):
     """A linear group whose members are packed, each in its own form. Members are put into `packed` by the loader."""
+
+    is_packed = True
 
     def __init__(self, like: LinearGroup, dtype: torch.dtype, device: torch.device) -> None:
         nn.Module.__init__(self)
@@ -74,8 +77,8 @@ class PackedGroup(LinearGroup):
     def weight(self) -> Tensor:  # type: ignore[override]  # read-only: what is written to it would be lost
         """The stacked weight as numbers, made anew each time and as large as the dense one: for seldom use."""
         weight = torch.empty(sum(self.members.values()), self.in_features, dtype=self.dtype, device=self.device)
-        for rows, part in self._parts(self.dtype):
-            weight[rows] = part
+        for name, rows in member_rows(self.members):
+            self._packed(name).unpack_into(weight[rows], 0)
         return weight
 
     @property
@@ -87,7 +90,9 @@ class PackedGroup(LinearGroup):
         return self._device
 
     def member(self, name: str) -> Tensor:
-        return self._packed(name).unpacked(slice(0, self.members[name]), self.dtype)
+        weight = torch.empty(self.shape_of(name), dtype=self.dtype, device=self.device)
+        self._packed(name).unpack_into(weight, 0)
+        return weight
 
     def overwrite(self, name: str, weight: Tensor) -> NoReturn:
         """Packed weights stay what they are. Raises ConfigError."""
@@ -107,14 +112,33 @@ class PackedGroup(LinearGroup):
         return packed
 
     def _parts(self, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
-        """Outputs and their weights, a few million at a time."""
+        """Outputs and their weights, a few million at a time: each is gone when the next is asked for."""
         step = max(_PART_WEIGHTS // self.in_features // _ROWS, 1) * _ROWS
         for name, rows in member_rows(self.members):
-            size = rows.stop - rows.start
-            for start in range(0, size, step):
-                stop = min(start + step, size)
-                weight = self._packed(name).unpacked(slice(start, stop), dtype)
-                yield slice(rows.start + start, rows.start + stop), weight
+            for start in range(0, self.members[name], step):
+                stop = min(start + step, self.members[name])
+                place = _room((stop - start) * self.in_features, dtype, self.device).view(-1, self.in_features)
+                self._packed(name).unpack_into(place, start)
+                yield slice(rows.start + start, rows.start + stop), place
+
+
+class _Rooms(local):
+    """Of one thread: several may unpack at the same time."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+
+
+_ROOMS = _Rooms()
+
+
+def _room(numbers: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A place for so many numbers, the same one each time: the allocator would leave holes of its size in memory."""
+    room = _ROOMS.kept.get((dtype, device))
+    if room is None or room.numel() < numbers:
+        with torch.inference_mode(False):  # else it could not be written to outside of that mode
+            room = _ROOMS.kept[dtype, device] = torch.empty(numbers, dtype=dtype, device=device)
+    return room[:numbers]
 
 
 def _multiplied_in(x: Tensor) -> torch.dtype:

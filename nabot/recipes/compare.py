@@ -4,6 +4,7 @@ A cell is one method with one seed. It is tuned by `nabot tune` in a process of 
 own; then it sits the exam, and answers a few questions for the clock. A finished cell is never run again.
 """
 
+import os
 import signal
 import statistics
 import subprocess
@@ -14,19 +15,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nabot.adapters import load_adapter
-from nabot.artifacts import read_json, write_file, write_json
-from nabot.bot import ADAPTER, RUN, is_finished, is_unfinished
+from nabot.adapters import VirtualConfig, load_adapter
+from nabot.artifacts import file_sha256, read_json, write_json
+from nabot.bot import ADAPTER, RUN, is_finished, is_unfinished, read_manifest
 from nabot.data import ExamQuestion, read_exam
-from nabot.errors import CheckpointError, Stopped
+from nabot.errors import CheckpointError, ConfigError, Stopped
 from nabot.evals.exam import GENERAL, Marked, Sheet, result, sit
 from nabot.recipes.opening import Opened, open_base_of, open_source
 from nabot.recipes.settings import Settings, Value
+from nabot.recipes.signals import Signals
+from nabot.sources import base_hash, resolve
 from nabot.text import say
 from nabot.textmodel import Sampling
 from nabot.train.journal import read_journal
 
-_BASE, _ROW = "base.json", "row.json"
+_ASKED, _BASE, _ROW = "asked.json", "base.json", "row.json"
+_POLL_SECONDS = 0.2
 _ANSWER_TOKENS = 64
 _TIMED_QUESTIONS = 6
 _PASSED = 0.7  # the accuracy whose moment is told
@@ -56,11 +60,12 @@ class Comparison:
 def compare(asked: Comparison, note: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Runs what has not been run and returns `{"base": …, "rows": [...]}`, one row a cell.
 
-    Raises ConfigError for settings that no method has, and Stopped on Ctrl-C: the next call goes on from there.
+    Raises ConfigError for settings that do not fit or a folder with another comparison, and Stopped on Ctrl-C: the next
+    call goes on from there.
     """
     questions = read_exam(asked.exam)
     arguments = {method: list(_arguments(asked, method)) for method in asked.methods}
-    asked.out.mkdir(parents=True, exist_ok=True)
+    _refuse_other_question(asked)
     base = _base(asked, questions, note)
     rows = []
     cells = list(asked.cells())
@@ -76,40 +81,84 @@ def compare(asked: Comparison, note: Callable[[str], None] = lambda _: None) -> 
     return found
 
 
+def _refuse_other_question(asked: Comparison) -> None:
+    """Cells are comparable if all but method and seed is the same. Raises ConfigError if the folder's were not."""
+    path = asked.out / _ASKED
+    question = {
+        "data": [file_sha256(p) for p in asked.data],
+        "exam": file_sha256(asked.exam),
+        "base": base_hash(resolve(asked.base).path),
+        "minutes": asked.minutes,
+        "settings": {key: str(value) for key, value in asked.settings},
+    }
+    if not path.exists():
+        write_json(path, question)
+    before = read_json(path)
+    changed = [key for key, value in question.items() if before.get(key) != value]
+    if changed:
+        raise ConfigError(say("compare.other_question", out=asked.out, changed=", ".join(changed)))
+
+
 # ---- tuning
 
 
 def _arguments(asked: Comparison, method: str) -> Iterator[str]:
-    """Of `nabot tune`, but for the seed."""
-    settings = Settings(method=method)
-    own = {**asdict(settings.adapter), **asdict(settings.train)}
-    everything = Settings().with_values(dict(asked.settings)).as_dict()  # raises for a key that nobody has
+    """Of `nabot tune`, but for the seed. Raises ConfigError for settings that the method could not take."""
+    pairs = dict(asked.settings)
+    for key in ("method", "seed"):
+        if key in pairs:
+            raise ConfigError(say("compare.fixed", key=key))
+    if asked.minutes is not None and "epochs" in pairs:
+        raise ConfigError(say("tune.epochs_and_minutes"))
+    Settings().with_values(pairs)  # keys that nobody has, values that nobody takes
+    everybodys = set().union(*(Settings(method=m).own_keys() for m in asked.methods))
+    for key in pairs.keys() - everybodys:
+        raise ConfigError(say("compare.nobodys", key=key, methods=", ".join(asked.methods)))
+    own = {key: value for key, value in pairs.items() if key in Settings(method=method).own_keys()}
+    settings = Settings(method=method).with_values({**own, "minutes": asked.minutes})
+    if isinstance(settings.adapter, VirtualConfig):
+        settings.adapter.chosen_encoder()
     yield from (*map(str, asked.data), "--base", asked.base, "--method", method, "--exam", str(asked.exam))
-    if asked.minutes:
+    if asked.minutes is not None:
         yield from ("--minutes", str(asked.minutes))
-    for key, value in asked.settings:
-        if key in own and key in everything:
-            yield from ("--set", f"{key}={value}")
+    for key, value in own.items():
+        yield from ("--set", f"{key}={value}")
 
 
 def _tuned(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:
-    """The figures of a bot in `folder`; an unfinished run goes on, a finished bot's are in its folder already."""
-    note = folder / RUN / "figures.json"
+    """The figures of the bot in `folder`, which is tuned, or gone on with, if it is not finished."""
     if not is_finished(folder):
         command = [sys.executable, "-m", "nabot", "tune", "--json"]
         command += ["--resume", str(folder)] if is_unfinished(folder) else [*arguments, "--out", str(folder)]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8")
-        try:
-            told, _ = child.communicate()
-        except KeyboardInterrupt as error:  # the child got it, too, and saves what it has
-            child.wait()
-            raise Stopped(say("compare.stopped"), signal.SIGINT) from error
-        if child.returncode:
-            raise CheckpointError(say("compare.failed", folder=folder, status=child.returncode))
-        write_file(note, told)
-    if not note.exists():
-        raise CheckpointError(say("compare.no_figures", folder=folder))
-    return dict(read_json(note))
+        status = _run(command)
+        if status:
+            error = CheckpointError(say("compare.failed", folder=folder, status=status))
+            error.exit_status = status
+            raise error
+    return dict(read_manifest(folder)["figures"])
+
+
+def _run(command: Sequence[str]) -> int:
+    """The exit status of a child that hears of a signal once, from here: a second one would end it unsaved."""
+    stopping = Signals()
+    with stopping:
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, **_apart())
+        told = False
+        while child.poll() is None:
+            if stopping.number and not told:
+                child.send_signal(signal.SIGINT if os.name == "posix" else signal.CTRL_BREAK_EVENT)  # type: ignore[attr-defined,unused-ignore]
+                told = True
+            time.sleep(_POLL_SECONDS)
+    if stopping.number:
+        raise Stopped(say("compare.stopped"), stopping.number)
+    return child.returncode
+
+
+def _apart() -> dict[str, Any]:
+    """Where a terminal's Ctrl-C does not reach the child by itself."""
+    if os.name == "posix":
+        return {"start_new_session": True}
+    return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
 
 
 # ---- examining
@@ -120,7 +169,8 @@ def _base(asked: Comparison, questions: Sequence[ExamQuestion], note: Callable[[
     path = asked.out / _BASE
     if not path.exists():
         note(say("compare.base"))
-        opened = open_source(asked.base)
+        base_bits = str(dict(asked.settings).get("base_bits", "dense"))
+        opened = open_source(asked.base, base_bits=base_bits)
         sheet = sit(opened.engine(), questions, Sampling(max_new_tokens=_ANSWER_TOKENS))
         figures = {"accuracy": sheet.figures()["accuracy"], **_clocked(opened, questions)}
         marks = [{k: v for k, v in asdict(mark).items() if k != "question"} for mark in sheet.marks]

@@ -104,7 +104,13 @@ def open_base_of(
     record = read_record(folder)
     source = base or record.base
     opened = open_source(
-        source, template=record.template, system=record.system, dtype=dtype, device=device, progress=progress
+        source,
+        template=record.template,
+        system=record.system,
+        dtype=dtype,
+        device=device,
+        base_bits=record.base_bits,
+        progress=progress,
     )
     seen = base_hash(opened.model.path)
     if seen != record.base_hash:

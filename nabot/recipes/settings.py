@@ -24,7 +24,7 @@ from nabot.train.config import TrainConfig
 
 _THREADS_A_CORE = 4
 _TOP_LAYERS = 4  # that `freeze` leaves to learn
-_VIRTUAL: dict[str, VirtualMethod] = {"prompt": "prompt", "ptuning": "ptuning", "prefix": "prefix"}
+_VIRTUAL: dict[str, VirtualMethod] = {method: method for method in get_args(VirtualMethod)}
 _RECORDS: dict[str, Any] = {"lora": LoraConfig, "virtual": VirtualConfig, "whole": WholeConfig, "train": TrainConfig}
 Value = str | int | float | bool | dict[str, Any] | None
 
@@ -75,11 +75,15 @@ class Settings:
 
     def check_given(self) -> None:
         """Raises ConfigError for a key that was asked for and that this method does not look at."""
-        own = asdict(self.adapter).keys() - ({"top_layers"} if self.method == "full" else set())
-        for name, kind in _RECORDS.items():
-            for key in sorted(self.given & _names(kind).keys() - own):
-                if name != "train":
-                    raise ConfigError(say("settings.idle", key=key, method=self.method, own=", ".join(sorted(own))))
+        for key in sorted(self.given - self.own_keys() - {"method"}):
+            own = ", ".join(sorted(self.own_keys() - _names(TrainConfig).keys())) or say("settings.none")
+            raise ConfigError(say("settings.idle", key=key, method=self.method, own=own))
+
+    def own_keys(self) -> set[str]:
+        """What this method looks at."""
+        idle = {"method"} | ({"top_layers"} if self.method == "full" else set())
+        idle |= set() if self.method == "lora" else {"lora_plus"}
+        return {*asdict(self.adapter), *_names(TrainConfig)} - idle
 
     def check_threads(self) -> None:
         """Raises ConfigError if there are far more than this machine can run at once; torch dies of too many."""
@@ -217,20 +221,31 @@ def _table(key: str, value: Value) -> dict[str, Any]:
         table = json.loads(value) if isinstance(value, str) else value
     except ValueError:
         table = None
-    if not isinstance(table, dict) or not all(isinstance(v, int | float) and v > 0 for v in table.values()):
+    whole = key == "rank_pattern"
+    if not isinstance(table, dict) or not all(_is_pattern(k) and _is_size(v, whole=whole) for k, v in table.items()):
         raise ConfigError(say("settings.bad_value", key=key, value=value, allowed='{"q_proj": 4}'))
     return table
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
+
+
+def _is_size(value: object, *, whole: bool) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value <= 0:
+        return False
+    return not whole or value == int(value)
 
 
 def _is_usable_pattern(targets: str) -> bool:
     """Names are looked up later; a /pattern/ has to be one."""
     if not (len(targets) > 1 and targets.startswith("/") and targets.endswith("/")):
         return True
-    try:
-        re.compile(targets[1:-1])
-    except re.error:
-        return False
-    return True
+    return _is_pattern(targets[1:-1])
 
 
 def _plain(value: Any, kind: type) -> Any:

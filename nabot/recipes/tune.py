@@ -18,6 +18,7 @@ import torch
 from nabot.adapters import (
     AdapterConfig,
     LoraConfig,
+    VirtualConfig,
     WholeConfig,
     attach,
     detach,
@@ -28,7 +29,7 @@ from nabot.adapters import (
     set_dropout,
     shape_of,
 )
-from nabot.artifacts import file_sha256, require_space
+from nabot.artifacts import file_sha256, require_space, write_file
 from nabot.bot import ADAPTER, RUN, is_finished, is_unfinished, read_record, write_record
 from nabot.conversation import Conversation
 from nabot.data import read_exam
@@ -84,11 +85,14 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     began = time.monotonic()
     out = request.out
     refuse_to_overwrite(out, force=request.force)
+    request = replace(request, settings=_of_parents_method(request))
     request.settings.check_threads()
     request.settings.check_given()
     plan = _planned(request)
+    exam = b""
     if request.exam is not None:
         read_exam(request.exam)  # its faults are told before anything is tuned
+        exam = request.exam.read_bytes()
     require_space(out, 64_000_000)
     start = request.start_from / ADAPTER if request.start_from else None
     ready = _prepared(plan, request.conversations, start, out, watcher)
@@ -101,8 +105,8 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     tidy(out)
     (out / RUN).mkdir(parents=True, exist_ok=True)
     write_rows(out / RUN, request.conversations)
-    if request.exam is not None:
-        shutil.copyfile(request.exam, out / RUN / EXAM)
+    if exam:
+        write_file(out / RUN / EXAM, exam)
     if request.start_from:
         shutil.copytree(request.start_from / ADAPTER, out / RUN / "start", dirs_exist_ok=True)
     dtype = str(ready.opened.decoder.embedding.dtype).removeprefix("torch.")  # "auto" may choose otherwise next time
@@ -110,6 +114,8 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     rate = request.settings.train.rate_for(ready.opened.decoder.config.width, kind_of_rate(ready.adapter))
     epochs = request.settings.train.epochs_for(len(ready.learned))
     chosen = {**asdict(ready.adapter), "method": method, "dtype": dtype, "learning_rate": rate, "epochs": epochs}
+    if isinstance(ready.adapter, VirtualConfig):
+        chosen["start_text"] = _start_text(request.settings, ready.opened)  # a resumed run begins as the same text
     if "dropout" in request.settings.given:
         chosen["dropout"] = request.settings.lora.dropout
     plan = replace(plan, base=ready.opened.model.source, settings={**plan.settings, **chosen})
@@ -128,6 +134,14 @@ def resume(out: Path, watcher: Watcher = Watcher()) -> dict[str, Any]:
     plan = RunPlan.read(out / RUN)
     start = out / RUN / plan.start if plan.start else None
     return _work(out, plan, _prepared(plan, read_rows(out / RUN), start, out, watcher), watcher, began)
+
+
+def _of_parents_method(request: TuneRequest) -> Settings:
+    """The settings; with `--from`, for the method of that bot unless another was asked for (and is refused later)."""
+    settings = request.settings
+    if request.start_from and "method" not in settings.given:
+        settings = replace(settings, method=read_record(request.start_from).method)
+    return settings
 
 
 def _planned(request: TuneRequest) -> RunPlan:
@@ -184,25 +198,31 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, o
     if config.threads:
         torch.set_num_threads(config.threads)
     watcher.phase(say("tune.loading", base=plan.base))
-    opened = open_source(
-        plan.base,
-        template=plan.template,
-        system=plan.system,
-        dtype=_dtype_for(settings),
-        device=config.device,
-        base_bits=config.base_bits,
-        clock=lambda: datetime.fromisoformat(plan.began),  # a resumed run renders the same rows
-        progress=watcher.pulling,
-    )
+
+    def opening() -> Opened:
+        return open_source(
+            plan.base,
+            template=plan.template,
+            system=plan.system,
+            dtype=_dtype_for(settings),
+            device=config.device,
+            base_bits=config.base_bits,
+            clock=lambda: datetime.fromisoformat(plan.began),  # a resumed run renders the same rows
+            progress=watcher.pulling,
+        )
+
+    opened = opening()
     adapter = _attach(opened, settings, start)  # proves that the adapter fits
     require_space(out, sum(p.numel() for p in trainable(opened.decoder).values()) * _BYTES_A_PARAMETER)
     detach(opened.decoder)  # the base as it is answers first
+    if start is not None and isinstance(adapter, WholeConfig):  # it took the base's place
+        opened = opening()
     learned, held_out = split_examples(
         opened.renderer,
         rows,
         held_out=config.held_out,
         seed=config.seed,
-        limit=min(config.max_length, opened.decoder.config.max_positions - positions_of(settings.adapter)),
+        limit=min(config.max_length, opened.decoder.config.max_positions - positions_of(adapter)),
         note=watcher.note,
     )
     if config.keep == "best" and not held_out:
@@ -241,7 +261,9 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
         trainer.restore_best()
         trainer.state.held_out_loss = trainer.state.best_loss
     watcher.phase(say("tune.finishing"))
-    record = save_bot(out, opened, trainer.state, trainer.peak_rate, settings.method)
+    record = replace(
+        save_bot(out, opened, trainer.state, trainer.peak_rate, settings.method), base_bits=config.base_bits
+    )
     figures = figures_of(out, trainer.state, trainer.wall_seconds(), settings.method, trainer.num_trainable)
     write_manifest(
         out, record, plan, figures, rows=len(ready.rows), learned=len(ready.learned), held_out=len(ready.held_out)
@@ -274,9 +296,12 @@ def _attach(opened: Opened, settings: Settings, start: Path | None) -> AdapterCo
         own = load_adapter(opened.decoder, start)
         set_dropout(opened.decoder, settings.lora.dropout)  # the one thing about it that may change
         return own
-    text = settings.virtual.start_text or opened.renderer.system or say("tune.start_text")
-    attach(opened.decoder, settings.adapter, opened.tokenizer.encode(text))
+    attach(opened.decoder, settings.adapter, opened.tokenizer.encode(_start_text(settings, opened)))
     return settings.adapter
+
+
+def _start_text(settings: Settings, opened: Opened) -> str:
+    return settings.virtual.start_text or opened.renderer.system or say("tune.start_text")
 
 
 def _probe_questions(rows: Sequence[Conversation]) -> tuple[str, ...]:

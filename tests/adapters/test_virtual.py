@@ -12,11 +12,13 @@ from tiny_models import random_tokens, tiny_decoder, with_adapter
 from torch.testing import assert_close
 
 from nabot.adapters import (
+    LoraConfig,
     VirtualConfig,
     attach,
     detach,
     has_learned,
     load_adapter,
+    lora_groups,
     save_adapter,
     virtual_tokens,
 )
@@ -97,7 +99,7 @@ def test_what_was_learned_comes_back_from_its_folder(method: VirtualMethod, tmp_
         (VirtualConfig(virtual_tokens=128), "virtual_tokens is 128, expected: 1 … 127"),
         (VirtualConfig(virtual_tokens=0), "virtual_tokens is 0"),
         (VirtualConfig(encoder="lstm"), r"encoder is 'lstm', expected: none \(prompt\)"),
-        (VirtualConfig(method="ptuning", encoder="none"), r"lstm, mlp \(ptuning\)"),
+        (VirtualConfig(method="prefix", encoder="lstm"), r"none, mlp \(prefix\)"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(config: VirtualConfig, told: str) -> None:
@@ -177,6 +179,17 @@ def test_a_spoilt_folder_is_refused_and_nothing_attached(
     with pytest.raises(CheckpointError, match=told):
         load_adapter(decoder, folder)
     assert decoder.beginning is None
+
+
+@pytest.mark.parametrize("changes", [{"lora_alpha": None}, {"target_modules": 5}, {"alpha_pattern": {"[": 3}}])
+def test_values_of_another_type_than_pefts_are_explained(changes: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    save_adapter(with_adapter(tiny_decoder("gqa"), LoraConfig(rank=4, alpha=8)), folder)
+    rewritten(folder, **changes)
+    decoder = tiny_decoder("gqa")
+    with pytest.raises(CheckpointError, match="adapter_config.json"):
+        load_adapter(decoder, folder)
+    assert not any(lora_groups(decoder))
 
 
 def test_a_second_adapter_is_refused(tmp_path: Path) -> None:

@@ -302,6 +302,34 @@ def compare_with_an_unknown_setting(w: World) -> list[str]:
     return compare(w, "--methods", "lora", "--set", "rang=3")
 
 
+def compare_without_a_method(w: World) -> list[str]:
+    return compare(w, "--methods", ",")
+
+
+def compare_with_a_seed(w: World) -> list[str]:
+    return compare(w, "--set", "seed=3")
+
+
+def compare_with_a_setting_of_another_method(w: World) -> list[str]:
+    return compare(w, "--methods", "prompt", "--set", "rank=2")
+
+
+def compare_for_no_time(w: World) -> list[str]:
+    return compare(w, "--minutes", "0")
+
+
+def rank_pattern_that_is_none(w: World) -> list[str]:
+    return w.tune("--set", 'rank_pattern={"[": 4}')
+
+
+def rank_pattern_of_half_a_rank(w: World) -> list[str]:
+    return w.tune("--set", 'rank_pattern={"q_proj": 0.5}')
+
+
+def lora_plus_without_lora(w: World) -> list[str]:
+    return w.tune("--method", "prompt", "--set", "lora_plus=16")
+
+
 def compare_on_an_exam_as_rows(w: World) -> list[str]:
     return compare(w, data=w.exam)
 
@@ -775,8 +803,8 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
     (endless_minutes, ("minutes", "inf", "expected")),
     (negative_seed, ("seed", "-1", "expected")),
     (endless_seed, ("seed", "99999", "< 2**63")),
-    (rank_beyond_the_model, ("rank", "1000000", "at most 32", "width")),
-    (rank_of_one_module_beyond_the_model, ("rank_pattern", "1000000", "at most 32")),
+    (rank_beyond_the_model, ("rank", "1000000", "has: 32")),
+    (rank_of_one_module_beyond_the_model, ("rank_pattern", "1000000", "has: 32")),
     (threads_beyond_the_machine, ("threads", "100000", "at most")),
     (negative_threads, ("threads", "-1", "expected")),
     (negative_save_every, ("save_every", "-5", "expected")),
@@ -797,6 +825,13 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
     (compare_unknown_method, ("promt", "Nearest: prompt")),
     (compare_twice, ("lora is named twice",)),
     (compare_with_an_unknown_setting, ("rang", "Nearest: rank")),
+    (compare_without_a_method, ("no method", "lora")),
+    (compare_with_a_seed, ("seed", "--seeds")),
+    (compare_with_a_setting_of_another_method, ("rank", "prompt")),
+    (compare_for_no_time, ("minutes", "> 0")),
+    (rank_pattern_that_is_none, ("rank_pattern", "q_proj")),
+    (rank_pattern_of_half_a_rank, ("rank_pattern", "0.5")),
+    (lora_plus_without_lora, ("lora_plus", "prompt")),
     (compare_on_an_exam_as_rows, ("exam.jsonl",)),
     (compare_by_rows_as_exam, ("rows.jsonl",)),
     (setting_of_another_method, ("rank is no setting of the method prompt", "virtual_tokens")),

@@ -1,7 +1,12 @@
 """Several methods on the same rows: cells that are run once, a table that says what design promises."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -23,7 +28,7 @@ def command(tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("NABOT_HOME", str(tmp_path / "home"))
     rows = write_rows(tmp_path / "rows.jsonl", conversations())
     exam = write_rows(tmp_path / "exam.jsonl", questions())
-    quick = ["--set", "epochs=1", "--set", "rehearsal_ratio=0", "--set", "virtual_tokens=4", "--set", "rank=2"]
+    quick = ["--set", "epochs=1", "--set", "rehearsal_ratio=0"]
     arguments = ["compare", str(rows), "--base", str(tiny_model_folder), "--exam", str(exam), "--seeds", "1", *quick]
     return [*arguments, "--out", str(tmp_path / "out"), "--json"]
 
@@ -31,7 +36,8 @@ def command(tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyP
 def test_each_cell_is_a_bot_and_a_row_and_is_never_run_again(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run([*command, "--methods", "lora,prompt"]) == 0
+    command += ["--methods", "lora,prompt", "--set", "virtual_tokens=4", "--set", "rank=2"]
+    assert run(command) == 0
     first = json.loads(capsys.readouterr().out)
     assert [row["method"] for row in first["rows"]] == ["lora", "prompt"]
     assert all(row.keys() >= CONTRACT for row in first["rows"])
@@ -39,7 +45,7 @@ def test_each_cell_is_a_bot_and_a_row_and_is_never_run_again(
     assert first["rows"][1]["trainable"] == 4 * 32
     assert ElementTree.parse(tmp_path / "out" / "figure.svg").getroot().tag.endswith("svg")
     assert (tmp_path / "out" / "table.md").read_text(encoding="utf-8").count("\n| ") == 3
-    assert run([*command, "--methods", "lora,prompt"]) == 0  # figures of speed would differ if it had run again
+    assert run(command) == 0  # figures of speed would differ if it had run again
     assert json.loads(capsys.readouterr().out) == first
 
 
@@ -49,12 +55,37 @@ def test_a_cell_that_was_cut_off_goes_on(
     assert run([*command, "--methods", "prompt"]) == 0
     capsys.readouterr()
     cell = tmp_path / "out" / "prompt-0"
-    for lost in (cell / "row.json", cell / "bot.toml", cell / RUN / "figures.json"):
+    for lost in (cell / "row.json", cell / "bot.toml"):
         lost.unlink()
     shutil.rmtree(cell / "adapter")
     assert run([*command, "--methods", "prompt"]) == 0
     assert is_finished(cell)
     assert len(json.loads(capsys.readouterr().out)["rows"]) == 1
+
+
+def test_a_folder_with_another_comparison_is_refused(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command, "--methods", "prompt"]) == 0
+    write_rows(tmp_path / "exam.jsonl", questions(2))
+    assert run([*command, "--methods", "prompt"]) == 2
+    assert "changed: exam" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_signal_stops_the_cell_and_the_next_call_goes_on(command: list[str], tmp_path: Path) -> None:
+    slow = [sys.executable, "-m", "nabot", *command, "--methods", "lora", "--set", "batch_size=1"]
+    slow[slow.index("epochs=1")] = "epochs=400"
+    child = subprocess.Popen(slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    metrics = tmp_path / "out" / "lora-0" / RUN / "metrics.jsonl"
+    for _ in range(600):
+        if metrics.exists() and metrics.read_text().count('"loss"') > 3:
+            break
+        time.sleep(0.1)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(timeout=60) == 128 + signal.SIGTERM
+    assert list((tmp_path / "out" / "lora-0" / RUN / "checkpoints").iterdir())
+    assert not is_finished(tmp_path / "out" / "lora-0")
 
 
 def test_the_moment_of_passing_lies_on_the_line_between_two_looks() -> None:

@@ -67,6 +67,23 @@ def test_a_bot_is_gone_on_with_by_its_own_method(method: str, tmp_path: Path, ti
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
+def test_weights_that_were_learned_in_float32_answer_in_bfloat16(tmp_path: Path, tiny_model_folder: Path) -> None:
+    out = tmp_path / "bot"
+    nabot.tune(conversations(), base=str(tiny_model_folder), out=out, **settings_of("full"))
+    assert isinstance(nabot.load_bot(out, dtype="bfloat16").chat(ASK, temperature=0), str)
+
+
+@pytest.mark.parametrize(("pair", "status"), [("rank=8", 2), ("dropout=0.3", 2), ("virtual_tokens=4", 0)])
+def test_settings_are_those_of_the_parents_method(
+    pair: str, status: int, tmp_path: Path, tiny_model_folder: Path
+) -> None:
+    parent = tmp_path / "parent"
+    nabot.tune(conversations(), base=str(tiny_model_folder), out=parent, **settings_of("prompt"))
+    rows = write_rows(tmp_path / "rows.jsonl", conversations(9))
+    quick = ["--epochs", "1", "--set", "rehearsal_ratio=0", "--set", pair]
+    assert run(["tune", str(rows), "--from", str(parent), "--out", str(tmp_path / "child"), *quick]) == status
+
+
 def test_another_method_than_the_parents_is_refused(
     tmp_path: Path, tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,6 +109,7 @@ def test_a_base_of_few_bits_is_learned_on(base_bits: str, method: str, tmp_path:
     values = settings_of(method, base_bits=base_bits)
     bot = nabot.tune(conversations(), base=str(tiny_model_folder), out=tmp_path / "bot", **values)
     assert bot.chat(ASK, temperature=0)
+    assert read_record(tmp_path / "bot").base_bits == base_bits  # so it answers on what it learned on
 
 
 def test_whole_weights_of_few_bits_are_refused(tmp_path: Path, tiny_model_folder: Path) -> None:
