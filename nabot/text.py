@@ -460,7 +460,7 @@ ENGLISH: dict[str, str] = {
     "help.system": "System prompt of the bot.",
     "help.tune": "Tune a model on your rows: a new bot.\n\nExample: nabot tune rows.jsonl --base smollm2 --out bots/mine",
     "help.out": "Folder of the new bot.",
-    "help.compare": "Tune the same rows by several methods, and see which is worth its cost.\n\nExample: nabot compare rows.jsonl --base smollm2 --exam exam.jsonl --minutes 10",
+    "help.compare": "Tune the same rows by several methods, and see which is worth its cost.\n\nExample: nabot compare rows.jsonl --base smollm2 --exam exam.jsonl",
     "help.methods": "Which methods, separated by commas: lora, prefix, prompt, ptuning, full, freeze.",
     "help.seeds": "How often each method is tuned, each time with another seed.",
     "help.compare_out": "Folder for the bots, the table and the figure.",

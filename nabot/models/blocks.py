@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nabot.errors import CheckpointError, ConfigError
 from nabot.models.dequantise import KNOWN_KINDS, dequantise_into, reader
-from nabot.models.packed import PackedWeight
+from nabot.models.packed import PIECE, PackedWeight
 from nabot.text import say
 
 _Q8_0 = "Q8_0"
@@ -30,8 +30,10 @@ class Blocks(PackedWeight):
         self.register_buffer("data", data)
 
     def unpack_into(self, place: Tensor, start: int) -> None:
-        data = self.data[start : start + len(place)].view(-1)
-        dequantise_into(place, reader(data), self.kind, data.numel())
+        data = self.data[start : start + len(place)]
+        rows_at_once = max(PIECE // self.shape[1], 1)
+        for rows, some in zip(place.split(rows_at_once), data.split(rows_at_once), strict=True):
+            dequantise_into(rows, reader(some.view(-1)), self.kind, some.numel())
 
 
 def eight_bits(weight_OD: Tensor) -> Blocks:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nabot.models.packed import PackedWeight
+from nabot.models.packed import PIECE, PackedWeight
 
 LEVELS = (
     -1.0,
@@ -63,7 +63,7 @@ class NormalFloat4(PackedWeight):
 
     def unpack_into(self, place: Tensor, start: int) -> None:
         inputs = self.shape[1]
-        rows_at_once = max(_GROUPS_AT_ONCE * _SCALES * _BLOCK // inputs // _BLOCK, 1) * _BLOCK
+        rows_at_once = max(PIECE // inputs // _BLOCK, 1) * _BLOCK
         for rows in place.split(rows_at_once):
             first, last = start * inputs // _BLOCK, -(-(start + len(rows)) * inputs // _BLOCK)
             pairs = _pairs(place.device).index_select(0, self.levels[first:last].view(-1).int())

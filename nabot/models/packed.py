@@ -22,6 +22,9 @@ from nabot.text import say
 # Weights unpacked at a time: they stay in the processor's cache until they are multiplied, and whole groups would be
 # unpacked at half the speed.
 _PART_WEIGHTS = 1 << 22
+# Of a part at a time: what is computed on the way is of this size. Four times as large, it leaves holes in memory, as
+# whole parts do: half a gigabyte at the shape of LLaMA-3.2-1B.
+PIECE = 1 << 18
 _ROWS = 64  # parts are multiples of it, so that blocks which run over the ends of rows are not torn apart
 
 
