@@ -73,7 +73,6 @@ def measured_form(path: Path, form: str, a: argparse.Namespace) -> dict[str, Any
     if status:
         raise SystemExit(os.waitstatus_to_exitcode(status))
     kilo = 1 if sys.platform == "darwin" else 1024
-    print(form, result, file=sys.stderr, flush=True)
     return {"bits": bits, "dtype": dtype, **result, "process_peak_gb": round(usage.ru_maxrss * kilo / 1e9, 2)}
 
 
@@ -102,6 +101,7 @@ def run(a: argparse.Namespace) -> dict[str, Any]:
         begun = time.perf_counter()
         losses.append(round(train_step(decoder.train(), [part], optimizer, 1.0).loss, 4))
         seconds.append(round(time.perf_counter() - begun, 1))
+        print(f"{seconds[-1]} s, {peak_memory_bytes() / 1e9:.2f} GB at most", file=sys.stderr, flush=True)
     weights = (*decoder.buffers(), *(p for p in decoder.parameters() if not p.requires_grad))
     return {
         "weights_gb": round(sum(t.numel() * t.element_size() for t in weights) / 1e9, 2),
