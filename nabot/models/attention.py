@@ -86,8 +86,8 @@ class _DocumentAttention(torch.autograd.Function):
 
 def _buckets(batch: TokenBatch) -> Iterator[tuple[Bucket, int]]:
     """What attends together, and how many shared tokens stand before each of its documents."""
-    if batch.shared:
-        yield batch.beginning, 0
+    if batch.shared > batch.silent:
+        yield batch.beginning, batch.silent
     for bucket in batch.buckets:
         if bucket.targets_M.numel():
             yield bucket, batch.shared

@@ -5,7 +5,7 @@ prefix tuning differ only in the `TokenBatch`, never in the decoder.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -77,7 +77,8 @@ class TokenBatch:
 
     The first `shared` tokens are the beginning of every document, computed once (a system prompt, virtual tokens); the
     documents that follow them go on where they end. N = shared + sum(lengths). Before all of them may stand a prefix
-    that has no tokens: keys and values [P, K, E] for each layer, at positions 0 … P - 1.
+    that has no tokens: keys and values [P, K, E] for each layer, at positions 0 … P - 1. The first `silent` of the
+    shared tokens are seen and see nothing themselves.
     """
 
     positions_N: Tensor
@@ -85,6 +86,7 @@ class TokenBatch:
     store: KeyValueStore | None = None
     shared: int = 0
     prefix: Sequence[KeysAndValues] = ()
+    silent: int = 0
 
     @classmethod
     def of_documents(
@@ -114,8 +116,9 @@ class TokenBatch:
 
     @cached_property
     def prefix_as_tokens(self) -> "TokenBatch":
-        """For attention, a prefix is like tokens at the beginning of all documents."""
-        return self.behind(len(self.prefix[0][0]))
+        """For attention, a prefix is like silent tokens at the beginning of all documents."""
+        length = len(self.prefix[0][0])
+        return replace(self.behind(length), silent=length)
 
     @cached_property
     def is_rectangular(self) -> bool:
@@ -124,8 +127,8 @@ class TokenBatch:
 
     @cached_property
     def beginning(self) -> Bucket:
-        """The shared tokens, as a document of their own."""
-        return _bucket([(0, self.shared)], self.positions_N.device)
+        """The shared tokens that see something, as a document of their own."""
+        return _bucket([(self.silent, self.shared - self.silent)], self.positions_N.device)
 
     @cached_property
     def buckets(self) -> tuple[Bucket, ...]:
