@@ -8,7 +8,7 @@ inverse; `fuse` writes what LoRA has learned into the weights, `unfuse` takes it
 from nabot.adapters.combining import combine
 from nabot.adapters.fusing import fuse, unfuse
 from nabot.adapters.lora import LoraConfig, lora_groups, set_dropout, shape_of
-from nabot.adapters.methods import METHODS, AdapterConfig, attach, detach, kind_of_rate, method_of, positions_of, put_on
+from nabot.adapters.methods import METHODS, AdapterConfig, attach, detach, kind_of_rate, method_of, put_on
 from nabot.adapters.peft_files import adapter_tensors, has_learned, load_adapter, save_adapter, set_adapter_tensors
 from nabot.adapters.virtual import VirtualConfig, virtual_tokens
 from nabot.adapters.whole import WholeConfig
@@ -29,7 +29,6 @@ __all__ = [
     "load_adapter",
     "lora_groups",
     "method_of",
-    "positions_of",
     "put_on",
     "save_adapter",
     "set_adapter_tensors",

@@ -74,11 +74,6 @@ def method_of(config: AdapterConfig) -> str:
     return "lora"
 
 
-def positions_of(config: AdapterConfig) -> int:
-    """How many positions it takes away from every conversation."""
-    return config.virtual_tokens if isinstance(config, VirtualConfig) else 0
-
-
 def kind_of_rate(config: AdapterConfig) -> str:
     """Whose learning rate suits it: a network that writes virtual tokens wants a far lower one than their rows."""
     if not isinstance(config, VirtualConfig):

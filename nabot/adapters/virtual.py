@@ -5,8 +5,9 @@
 - prefix: P keys and values in every layer (Li & Liang 2021, arXiv 2101.00190 §4), by way of a small network if asked
 
 They begin as real text, since the same methods lose up to 29 points from a random start (PEFT's own comparison on
-MetaMathQA). What a network adds to that start is zero at first, so a fresh adapter is what its text would be. Saved is
-the table that the network writes, as in PEFT; the network itself stays in the run's checkpoints.
+MetaMathQA), and best as text that already says what is to be learned (Eyuboglu et al. 2025, "Cartridges", arXiv
+2506.06266 §4). What is added to that start is zero at first, so a fresh adapter is what its text would be. Saved is
+the sum, as in PEFT; a network that writes it stays in the run's checkpoints.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,9 @@ from nabot.models.decoder import Decoder
 from nabot.text import say
 
 VirtualMethod = Literal["prompt", "ptuning", "prefix"]
+Start = Literal["text", "vocab", "random"]
 _COMMON_TOKENS = 5_000  # Lester et al., §3.2: virtual tokens start as some of the most common ones
+_LENGTHS = {"prompt": 256, "ptuning": 256, "prefix": 512}
 _ENCODERS: dict[str, tuple[str, ...]] = {  # by method; the first is the one that is taken if none is named
     "prompt": ("none",),
     "ptuning": ("lstm", "mlp", "none"),  # none: rows out of a file, whose network is not saved
@@ -40,11 +43,19 @@ class VirtualConfig:
     """
 
     method: VirtualMethod = "prompt"
-    virtual_tokens: int = 32
-    start: Literal["text", "vocab", "random"] = "text"
-    start_text: str = ""  # "": the system prompt
+    virtual_tokens: int = 0  # 0: what suits the method, see `length_for`
+    start: Start = "text"
+    start_text: str = ""  # "": the system prompt, then the answers that are to be learned
     encoder: Literal["", "none", "mlp", "lstm"] = ""
     encoder_width: int = 0  # of its hidden layer; 0: as wide as the model
+
+    def length_for(self, longest: int, text: Sequence[int]) -> int:
+        """How many virtual tokens stand before a model that reads `longest`; if it is not set, no more than `text` has
+        and a quarter of what the model reads."""
+        if self.virtual_tokens:
+            return self.virtual_tokens
+        most = min(_LENGTHS[self.method], longest // 4)
+        return min(most, len(text)) if self.start == "text" and text else most
 
     def chosen_encoder(self) -> str:
         """The network's kind. Raises ConfigError for one that this method does not have."""
@@ -58,24 +69,40 @@ class VirtualConfig:
 # ---- where the rows come from
 
 
-class Table(nn.Module):
-    """Rows that learn directly, [P, W] float32."""
+class Rows(nn.Module):
+    """The table [P, W], float32 at least: where it begins, and what is added to that, counted in units of `unit_PW`.
 
-    def __init__(self, start_PW: Tensor) -> None:
+    The units are how far apart the numbers of the start lie: a rate that counts in them suits the first layer's small
+    values and the last one's large ones, and models of all sizes.
+    """
+
+    def __init__(self, start_PW: Tensor, unit_PW: Tensor, added: "Table | Encoded") -> None:
         super().__init__()
         self.register_buffer("start", start_PW)
-        self.rows = nn.Parameter(start_PW.clone())
+        self.register_buffer("unit", unit_PW)
+        self.added = added
+
+    def forward(self) -> Tensor:
+        added_PW: Tensor = self.added()
+        return torch.addcmul(self.get_buffer("start"), self.get_buffer("unit"), added_PW)
+
+
+class Table(nn.Module):
+    """What is added learns directly."""
+
+    def __init__(self, like_PW: Tensor) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.zeros_like(like_PW))
 
     def forward(self) -> Tensor:
         return self.rows
 
 
 class Encoded(nn.Module):
-    """A start [P, W], and what a network adds to it: zero, before it has learned."""
+    """What is added is written by a network: nothing, before it has learned."""
 
-    def __init__(self, start_PW: Tensor, network: nn.Module, last: nn.Linear, inputs_PD: Tensor) -> None:
+    def __init__(self, network: nn.Module, last: nn.Linear, inputs_PD: Tensor) -> None:
         super().__init__()
-        self.register_buffer("start", start_PW)
         self.inputs = nn.Parameter(inputs_PD)
         self.network = network
         nn.init.zeros_(last.weight)
@@ -83,7 +110,7 @@ class Encoded(nn.Module):
 
     def forward(self) -> Tensor:
         added_PW: Tensor = self.network(self.inputs)
-        return self.get_buffer("start") + added_PW
+        return added_PW
 
 
 class Lstm(nn.Module):
@@ -116,7 +143,7 @@ def _mlp_of_prefix(width: int, hidden: int, outputs: int) -> nn.Sequential:
 class VirtualTokens(nn.Module):
     """The `Beginning` that learns: rows [P, W] as embeddings, or as keys and values."""
 
-    def __init__(self, method: VirtualMethod, rows: nn.Module, decoder: Decoder) -> None:
+    def __init__(self, method: VirtualMethod, rows: Rows, decoder: Decoder) -> None:
         super().__init__()
         self.method = method
         self.rows = rows
@@ -147,24 +174,30 @@ def attach_virtual(decoder: Decoder, config: VirtualConfig, text: Sequence[int] 
 
     Draws from torch's RNG. Raises ConfigError if they leave no room for a conversation, or there is no text to begin as.
     """
-    method, count, longest = config.method, config.virtual_tokens, decoder.config.max_positions
+    method, longest = config.method, decoder.config.max_positions
+    count = config.length_for(longest, text)
     if not 0 < count < longest:
         allowed = f"1 … {longest - 1}"
         raise ConfigError(say("settings.bad_value", key="virtual_tokens", value=count, allowed=allowed))
     kind = config.chosen_encoder()
-    begun_PD = _begun(decoder, config, text)
+    begun_PD = _begun(decoder, config.start, count, text)
     start_PW = begun_PD
     if method == "prefix":
         with torch.no_grad():
             pairs = decoder.keys_and_values(begun_PD.to(decoder.embedding.dtype))
         start_PW = torch.stack([x_PKE for pair in pairs for x_PKE in pair], 1).flatten(1).to(begun_PD.dtype)
-    rows = Table(start_PW) if kind == "none" else _encoded(method, kind, start_PW, begun_PD, config.encoder_width)
-    decoder.beginning = VirtualTokens(method, rows.to(start_PW.device), decoder)
+    added: Table | Encoded = Table(start_PW)
+    if kind != "none":
+        added = _encoded(method, kind, start_PW.shape[1], begun_PD, config.encoder_width)
+    rows = Rows(start_PW, _unit(decoder, method, start_PW), added.to(start_PW))
+    decoder.beginning = VirtualTokens(method, rows, decoder)
 
 
 def restore_virtual(decoder: Decoder, method: VirtualMethod, table_PW: Tensor) -> None:
     """The same with rows that have been learned already."""
-    decoder.beginning = VirtualTokens(method, Table(table_PW.to(decoder.embedding.device)), decoder)
+    table_PW = table_PW.to(decoder.embedding.device)
+    rows = Rows(table_PW, _unit(decoder, method, table_PW), Table(table_PW))
+    decoder.beginning = VirtualTokens(method, rows, decoder)
 
 
 def virtual_tokens(decoder: nn.Module) -> VirtualTokens | None:
@@ -179,16 +212,30 @@ def table_width(decoder: Decoder, method: VirtualMethod) -> int:
     return c.num_layers * 2 * c.num_kv_heads * c.head_width if method == "prefix" else c.width
 
 
+def _unit(decoder: Decoder, method: VirtualMethod, start_PW: Tensor) -> Tensor:
+    """The spread of the start [P, W], for a prefix that of each layer's keys, and of its values.
+
+    The first keys and values have none and stay: every later token leans on them (Xiao et al. 2023, arXiv 2309.17453
+    §3.1, "attention sinks"; Eyuboglu et al. keep them, too).
+    """
+    parts = 2 * decoder.config.num_layers if method == "prefix" else 1
+    start_PNW = start_PW.unflatten(1, (parts, -1))
+    unit_PW = start_PNW.std((0, 2), keepdim=True).expand_as(start_PNW).flatten(1).clone()
+    if method == "prefix" and len(unit_PW) > 1:
+        unit_PW[0] = 0
+    return unit_PW
+
+
 @torch.no_grad()
-def _begun(decoder: Decoder, config: VirtualConfig, text: Sequence[int]) -> Tensor:
+def _begun(decoder: Decoder, start: Start, count: int, text: Sequence[int]) -> Tensor:
     """Embeddings [P, D], float32 at least, of the tokens that the virtual ones begin as."""
-    weight_VD, count = decoder.embedding, config.virtual_tokens
+    weight_VD = decoder.embedding
     kind = torch.promote_types(weight_VD.dtype, torch.float32)
-    if config.start == "random":
+    if start == "random":
         rows_PD = torch.randn(count, weight_VD.shape[1], dtype=kind)
         some_VD = weight_VD[:_COMMON_TOKENS].to(kind)
         return rows_PD.to(weight_VD.device) * some_VD.std(0) + some_VD.mean(0)
-    if config.start == "vocab":
+    if start == "vocab":
         ids = torch.randint(min(_COMMON_TOKENS, len(weight_VD)), (count,))
     elif text:
         ids = torch.tensor([text[i % len(text)] for i in range(count)])
@@ -197,8 +244,8 @@ def _begun(decoder: Decoder, config: VirtualConfig, text: Sequence[int]) -> Tens
     return decoder.embed(ids.to(weight_VD.device)).to(kind)
 
 
-def _encoded(method: VirtualMethod, kind: str, start_PW: Tensor, inputs_PD: Tensor, hidden: int) -> Encoded:
-    width, outputs = inputs_PD.shape[1], start_PW.shape[1]
+def _encoded(method: VirtualMethod, kind: str, outputs: int, inputs_PD: Tensor, hidden: int) -> Encoded:
+    width = inputs_PD.shape[1]
     hidden = hidden or width
     if kind == "lstm":
         lstm = Lstm(width, hidden, outputs)
@@ -208,4 +255,4 @@ def _encoded(method: VirtualMethod, kind: str, start_PW: Tensor, inputs_PD: Tens
         network = layers = (_mlp_of_prefix if method == "prefix" else _mlp_of_ptuning)(width, hidden, outputs)
     last = layers[-1]
     assert isinstance(last, nn.Linear)
-    return Encoded(start_PW, network.to(start_PW.dtype), last, inputs_PD.clone())
+    return Encoded(network, last, inputs_PD.clone())

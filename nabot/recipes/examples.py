@@ -4,6 +4,7 @@ A row that the template refuses is an error that names it; one that has nothing 
 long, is left out and counted.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from nabot.conversation import Conversation
@@ -39,6 +40,20 @@ def split_examples(
     if left_out:
         note(say("tune.dropped", dropped=left_out, rows=len(rows), limit=limit))
     return learned, [e for place, e in enumerate(rendered) if e and place in apart]
+
+
+def said_most(rows: Sequence[Conversation], characters: int) -> str:
+    """The answers that are to be learned, a line each: those that stand in most rows first, about so many characters.
+
+    Each is named once, so that a short text says as much as it can of what the rows teach.
+    """
+    counts = Counter(m.content for row in rows for m in row.messages if m.role == "assistant" and m.train)
+    lines: list[str] = []
+    for answer, _ in counts.most_common():
+        if sum(map(len, lines)) >= characters:
+            break
+        lines.append(answer)
+    return "\n".join(lines)
 
 
 def _rendered(renderer: Renderer, rows: Sequence[Conversation], limit: int) -> list[Example | None]:

@@ -99,7 +99,6 @@ class Settings:
         for key in (
             "rank",
             "alpha",
-            "virtual_tokens",
             "batch_size",
             "row_tokens",
             "max_length",

@@ -25,16 +25,15 @@ from nabot.adapters import (
     kind_of_rate,
     load_adapter,
     method_of,
-    positions_of,
     set_dropout,
     shape_of,
 )
 from nabot.artifacts import file_sha256, require_space, write_file
 from nabot.bot import ADAPTER, RUN, is_finished, is_unfinished, read_record, write_record
 from nabot.conversation import Conversation
-from nabot.data import read_exam
+from nabot.data import held_out_places, read_exam
 from nabot.errors import CheckpointError, ConfigError, Stopped
-from nabot.recipes.examples import split_examples
+from nabot.recipes.examples import said_most, split_examples
 from nabot.recipes.finishing import figures_of, save_bot
 from nabot.recipes.manifest import write_manifest
 from nabot.recipes.opening import Opened, open_source
@@ -63,6 +62,7 @@ from nabot.train.step import trainable
 _BYTES_A_PARAMETER = 4 * 3 * 3  # float32 weight and two moments, in two checkpoints and one being written
 _STEPS_A_MINUTE = 30  # on a small machine, before the speed of this one is known
 _PROBES = 3
+_CHARACTERS_A_TOKEN = 8  # at most, in most texts
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     epochs = request.settings.train.epochs_for(len(ready.learned))
     chosen = {**asdict(ready.adapter), "method": method, "dtype": dtype, "learning_rate": rate, "epochs": epochs}
     if isinstance(ready.adapter, VirtualConfig):
-        chosen["start_text"] = _start_text(request.settings, ready.opened)  # a resumed run begins as the same text
+        chosen["start_text"] = _start_text(request.settings, ready.opened, ready.rows)  # when resumed, the same
     if "dropout" in request.settings.given:
         chosen["dropout"] = request.settings.lora.dropout
     plan = replace(plan, base=ready.opened.model.source, settings={**plan.settings, **chosen})
@@ -212,7 +212,8 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, o
         )
 
     opened = opening()
-    adapter = _attach(opened, settings, start)  # proves that the adapter fits
+    adapter = _attach(opened, settings, start, rows)  # proves that the adapter fits
+    longest = opened.decoder.longest
     require_space(out, sum(p.numel() for p in trainable(opened.decoder).values()) * _BYTES_A_PARAMETER)
     detach(opened.decoder)  # the base as it is answers first
     if start is not None and isinstance(adapter, WholeConfig):  # it took the base's place
@@ -222,7 +223,7 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, o
         rows,
         held_out=config.held_out,
         seed=config.seed,
-        limit=min(config.max_length, opened.decoder.config.max_positions - positions_of(adapter)),
+        limit=min(config.max_length, longest),
         note=watcher.note,
     )
     if config.keep == "best" and not held_out:
@@ -240,7 +241,7 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
         watcher.note(say("tune.ground_changed", changed=", ".join(changed)))
     rehearsed = _rehearsed(opened, config, len(ready.learned), out, watcher)
     torch.manual_seed(config.seed)
-    _attach(opened, settings, out / RUN / plan.start if plan.start else None)
+    _attach(opened, settings, out / RUN / plan.start if plan.start else None, ready.rows)
     opened.decoder.checkpoint_blocks = config.checkpoint_blocks
     stopping = Signals()
     progress = Progress(opened, plan.probes or _probe_questions(ready.rows), out / RUN, watcher)
@@ -291,17 +292,23 @@ def _dtype_for(settings: Settings) -> str:
     return "float32" if chosen == "auto" and isinstance(settings.adapter, WholeConfig) else chosen
 
 
-def _attach(opened: Opened, settings: Settings, start: Path | None) -> AdapterConfig:
+def _attach(opened: Opened, settings: Settings, start: Path | None, rows: Sequence[Conversation]) -> AdapterConfig:
     if start is not None:
         own = load_adapter(opened.decoder, start)
         set_dropout(opened.decoder, settings.lora.dropout)  # the one thing about it that may change
         return own
-    attach(opened.decoder, settings.adapter, opened.tokenizer.encode(_start_text(settings, opened)))
+    attach(opened.decoder, settings.adapter, opened.tokenizer.encode(_start_text(settings, opened, rows)))
     return settings.adapter
 
 
-def _start_text(settings: Settings, opened: Opened) -> str:
-    return settings.virtual.start_text or opened.renderer.system or say("tune.start_text")
+def _start_text(settings: Settings, opened: Opened, rows: Sequence[Conversation]) -> str:
+    """What virtual tokens begin as, if nobody says otherwise: the bot's system prompt, and what its rows teach."""
+    if settings.virtual.start_text or not isinstance(settings.adapter, VirtualConfig):
+        return settings.virtual.start_text
+    apart = held_out_places(rows, count=settings.train.held_out, seed=settings.train.seed)
+    learned = [row for place, row in enumerate(rows) if place not in apart]
+    most = settings.adapter.length_for(opened.decoder.config.max_positions, ()) * _CHARACTERS_A_TOKEN
+    return f"{opened.renderer.system}\n{said_most(learned, most)}".strip() or say("tune.start_text")
 
 
 def _probe_questions(rows: Sequence[Conversation]) -> tuple[str, ...]:

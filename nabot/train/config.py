@@ -7,7 +7,8 @@ from typing import Literal
 from nabot.train.schedule import Schedule
 
 _STEPS_FOR_FACTS = 350
-_RATES = {"lora": 2e-3, "prefix": 5e-2, "prompt": 1e-1, "network": 1e-3, "full": 5e-5, "freeze": 1e-4}  # at width 576
+_RATES = {"lora": 2e-3, "network": 1e-3, "full": 5e-5, "freeze": 1e-4}  # at width 576
+_RATES_IN_UNITS = {"prefix": 3e-2, "prompt": 3e-1}  # of the spread of what they begin as, at any width
 
 
 @dataclass(frozen=True)
@@ -70,4 +71,4 @@ class TrainConfig:
         LoRA's is measured at 576, the others by a few short runs there (docs/log.md); wide models want less.
         Source of the exponent: Schulman et al. 2025, "LoRA Without Regret", fitted for LLaMA.
         """
-        return self.learning_rate or _RATES[kind] * (576 / width) ** 0.78
+        return self.learning_rate or _RATES_IN_UNITS.get(kind) or _RATES[kind] * (576 / width) ** 0.78

@@ -52,6 +52,34 @@ def test_a_text_that_is_too_short_is_repeated_and_one_too_long_is_cut() -> None:
         detach(decoder)
 
 
+@pytest.mark.parametrize(("start", "expected"), [("text", 4), ("vocab", 32)])
+def test_unasked_they_are_no_more_than_their_text_and_a_quarter_of_what_is_read(start: Any, expected: int) -> None:
+    decoder = tiny_decoder("gqa")
+    attach(decoder, VirtualConfig(method="prefix", start=start), TEXT)
+    assert decoder.longest == 128 - expected
+
+
+def test_the_first_keys_and_values_of_a_prefix_stay() -> None:
+    decoder = with_adapter(tiny_decoder("gqa"), VirtualConfig(method="prefix", virtual_tokens=3))
+    found = virtual_tokens(decoder)
+    assert found is not None
+    moved = found.table() != found.rows.get_buffer("start")
+    assert not moved[0].any()
+    assert moved[1:].all()
+
+
+def test_a_rate_counts_in_the_spread_of_each_layers_keys_and_values() -> None:
+    decoder = tiny_decoder("gqa")
+    attach(decoder, VirtualConfig(method="prefix", virtual_tokens=6, start="vocab"))
+    found = virtual_tokens(decoder)
+    assert found is not None
+    spreads = [x.std().item() for pair in found.keys_and_values() for x in pair]
+    found.rows.added.get_parameter("rows").data.fill_(1.0)
+    moved = (found.table() - found.rows.get_buffer("start"))[1:]
+    for part, spread in zip(moved.chunk(len(spreads), 1), spreads, strict=True):
+        assert_close(part, torch.full_like(part, spread), atol=1e-5, rtol=1e-5)
+
+
 def test_a_start_from_the_vocabulary_takes_rows_of_the_embedding() -> None:
     decoder = tiny_decoder("gqa")
     attach(decoder, VirtualConfig(virtual_tokens=7, start="vocab"))
@@ -97,7 +125,6 @@ def test_what_was_learned_comes_back_from_its_folder(method: VirtualMethod, tmp_
     ("config", "told"),
     [
         (VirtualConfig(virtual_tokens=128), "virtual_tokens is 128, expected: 1 … 127"),
-        (VirtualConfig(virtual_tokens=0), "virtual_tokens is 0"),
         (VirtualConfig(encoder="lstm"), r"encoder is 'lstm', expected: none \(prompt\)"),
         (VirtualConfig(method="prefix", encoder="lstm"), r"none, mlp \(prefix\)"),
     ],

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from nabot.adapters import VirtualConfig, adapter_tensors, attach, load_adapter, save_adapter, virtual_tokens
-from nabot.adapters.virtual import Encoded
+from nabot.adapters.virtual import Encoded, restore_virtual
 from nabot.models.decoder import Decoder
 from nabot.models.loading import load_decoder
 
@@ -33,13 +33,7 @@ def theirs_on(model: Any, method: str, seed: int = 0, **more: Any) -> Any:
 
 def ours_with(table: Tensor, method: str, variant: str = "gqa") -> Decoder:
     decoder = tiny_decoder(variant)
-    attach(decoder, VirtualConfig(method=method, virtual_tokens=P, start="random"))  # type: ignore[arg-type]
-    found = virtual_tokens(decoder)
-    assert found is not None
-    if isinstance(found.rows, Encoded):
-        found.rows.get_buffer("start").copy_(table)
-    else:
-        found.rows.get_parameter("rows").data.copy_(table)
+    restore_virtual(decoder, method, table)  # type: ignore[arg-type]
     return decoder
 
 
@@ -92,7 +86,9 @@ def test_gradients_equal_autograds_on_pefts_module(method: str) -> None:
     (ours(TOKENS_BT) * weights_BTV).sum().backward()
     found = virtual_tokens(ours)
     assert found is not None
-    assert_close(found.rows.get_parameter("rows").grad, learned.grad, atol=1e-4, rtol=1e-4)
+    unit = found.rows.get_buffer("unit")  # what is learned counts in these
+    assert_close(found.rows.added.get_parameter("rows").grad, learned.grad * unit, atol=1e-4, rtol=1e-4)
+    assert bool(unit[1:].all())
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "MLP"])
@@ -112,10 +108,12 @@ def test_the_network_of_ptuning_is_pefts(kind: str) -> None:
     attach(ours, config)
     found = virtual_tokens(ours)
     assert found is not None
-    assert isinstance(found.rows, Encoded)
+    written = found.rows.added
+    assert isinstance(written, Encoded)
     found.rows.get_buffer("start").zero_()
-    found.rows.inputs.data.copy_(encoder.embedding.weight)
-    own, others = dict(found.rows.network.named_parameters()), dict(encoder.named_parameters())
+    found.rows.get_buffer("unit").fill_(1)
+    written.inputs.data.copy_(encoder.embedding.weight)
+    own, others = dict(written.network.named_parameters()), dict(encoder.named_parameters())
     pairs = dict(zip(own, (name for name in others if not name.startswith("embedding")), strict=True))
     for mine, yours in pairs.items():
         own[mine].data.copy_(others[yours])
@@ -124,7 +122,7 @@ def test_the_network_of_ptuning_is_pefts(kind: str) -> None:
     assert_close(ours(TOKENS_BT), logits, atol=1e-5, rtol=1e-5)
     (logits * weights_BTV).sum().backward()
     (ours(TOKENS_BT) * weights_BTV).sum().backward()
-    assert_close(found.rows.inputs.grad, encoder.embedding.weight.grad, atol=1e-4, rtol=1e-3)
+    assert_close(written.inputs.grad, encoder.embedding.weight.grad, atol=1e-4, rtol=1e-3)
     for mine, yours in pairs.items():
         assert_close(own[mine].grad, others[yours].grad, atol=1e-4, rtol=1e-3)
 
