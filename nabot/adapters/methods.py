@@ -75,8 +75,8 @@ def method_of(config: AdapterConfig) -> str:
 
 
 def positions_of(config: AdapterConfig) -> int:
-    """How many positions it takes away from every conversation."""
-    return config.virtual_tokens if isinstance(config, VirtualConfig) else 0
+    """How many positions it takes away from every conversation, besides those among its ids."""
+    return config.virtual_tokens if isinstance(config, VirtualConfig) and config.places == "front" else 0
 
 
 def kind_of_rate(config: AdapterConfig) -> str:
