@@ -53,6 +53,7 @@ from nabot.recipes.runfiles import (
 )
 from nabot.recipes.settings import Settings
 from nabot.recipes.signals import Signals
+from nabot.rendering import Renderer
 from nabot.sources import base_hash
 from nabot.text import say
 from nabot.train.batches import Example
@@ -67,9 +68,10 @@ _PROBES = 3
 
 @dataclass(frozen=True)
 class _Ready:
-    """A run whose input has proved usable: the base, and the rows as token ids."""
+    """A run whose input has proved usable: the base, and the rows as token ids, by the renderer of what will learn."""
 
     opened: Opened
+    renderer: Renderer
     rows: Sequence[Conversation]
     learned: list[Example]
     held_out: list[Example]
@@ -214,11 +216,12 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, o
     opened = opening()
     adapter = _attach(opened, settings, start)  # proves that the adapter fits
     require_space(out, sum(p.numel() for p in trainable(opened.decoder).values()) * _BYTES_A_PARAMETER)
+    renderer = opened.renderer
     detach(opened.decoder)  # the base as it is answers first
     if start is not None and isinstance(adapter, WholeConfig):  # it took the base's place
         opened = opening()
     learned, held_out = split_examples(
-        opened.renderer,
+        renderer,
         rows,
         held_out=config.held_out,
         seed=config.seed,
@@ -227,7 +230,7 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, o
     )
     if config.keep == "best" and not held_out:
         raise ConfigError(say("tune.no_best", rows=len(rows)))
-    return _Ready(opened, rows, learned, held_out, adapter)
+    return _Ready(opened, renderer, rows, learned, held_out, adapter)
 
 
 def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: float) -> dict[str, Any]:
@@ -238,7 +241,7 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
     changed = plan.check_ground(ground, out)
     if changed:  # the same run, but its sums may be added up in another order
         watcher.note(say("tune.ground_changed", changed=", ".join(changed)))
-    rehearsed = _rehearsed(opened, config, len(ready.learned), out, watcher)
+    rehearsed = _rehearsed(ready, config, out, watcher)
     torch.manual_seed(config.seed)
     _attach(opened, settings, out / RUN / plan.start if plan.start else None)
     opened.decoder.checkpoint_blocks = config.checkpoint_blocks
@@ -272,15 +275,16 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
     return figures
 
 
-def _rehearsed(opened: Opened, config: TrainConfig, rows: int, out: Path, watcher: Watcher) -> list[Example]:
+def _rehearsed(ready: _Ready, config: TrainConfig, out: Path, watcher: Watcher) -> list[Example]:
     """As many everyday questions as the run will come to; raises Stopped on Ctrl-C, as the steps do."""
-    steps = int(config.minutes * _STEPS_A_MINUTE) if config.minutes else config.steps_for(rows)
+    steps = int(config.minutes * _STEPS_A_MINUTE) if config.minutes else config.steps_for(len(ready.learned))
     most = config.rehearsed_before(steps)
     if not most:
         return []
     watcher.phase(say("tune.rehearsing"))
     try:
-        return rehearsal(opened, most, weight=config.rehearsal_weight, note=out / RUN / REHEARSAL)
+        note = out / RUN / REHEARSAL
+        return rehearsal(ready.opened, most, weight=config.rehearsal_weight, note=note, renderer=ready.renderer)
     except KeyboardInterrupt as error:
         raise Stopped(say("tune.stopped_early", out=out), signal.SIGINT) from error
 
