@@ -2,6 +2,8 @@
 
 The rows of a prefix are, for each layer, its key and its value; keys go in behind the rotation, as they are. The
 network that wrote the rows is not saved, here as there.   Source: huggingface/peft 0.20, `PromptLearningConfig`.
+
+PEFT has no tokens around questions: their type is nabot's own, so that it refuses them instead of putting them in front.
 """
 
 from pathlib import Path
@@ -10,13 +12,14 @@ from typing import Any
 from torch import Tensor
 
 from nabot.adapters.filling import check_finite
-from nabot.adapters.virtual import VirtualConfig, VirtualMethod, restore_virtual, table_width, virtual_tokens
+from nabot.adapters.virtual import Places, VirtualConfig, VirtualMethod, restore_virtual, table_width, virtual_tokens
 from nabot.errors import CheckpointError
 from nabot.models.decoder import Decoder
 from nabot.text import say
 
 _METHODS: dict[str, VirtualMethod] = {"PROMPT_TUNING": "prompt", "P_TUNING": "ptuning", "PREFIX_TUNING": "prefix"}
-TYPES = tuple(_METHODS)
+_AROUND = "NABOT_"  # before PEFT's type, where the tokens stand around questions
+TYPES = (*_METHODS, f"{_AROUND}PROMPT_TUNING", f"{_AROUND}P_TUNING")
 _NAME = "prompt_embeddings"
 
 
@@ -42,9 +45,11 @@ def config_json(decoder: Decoder) -> dict[str, Any]:
     heads, width = (
         (c.num_kv_heads, c.num_kv_heads * c.head_width) if found.method == "prefix" else (c.num_heads, c.width)
     )
+    kind = next(name for name, method in _METHODS.items() if method == found.method)
+    placed = {} if found.places == "front" else {"peft_type": f"{_AROUND}{kind}", "places": found.places}
     common = {
-        "peft_type": next(name for name, method in _METHODS.items() if method == found.method),
-        "num_virtual_tokens": found.length,
+        "peft_type": kind,
+        "num_virtual_tokens": found.count,
         "num_layers": c.num_layers,
         "num_attention_heads": heads,
         "num_transformer_submodules": 1,
@@ -60,12 +65,17 @@ def config_json(decoder: Decoder) -> dict[str, Any]:
         },
         "prefix": {"encoder_hidden_size": width, "prefix_projection": False},  # of the rows, which are what is saved
     }
-    return common | own[found.method]
+    return common | own[found.method] | placed
 
 
 def load(decoder: Decoder, raw: dict[str, Any], tensors: dict[str, Tensor], folder: Path) -> VirtualConfig:
     """Attaches them. Raises CheckpointError naming the tensor; then nothing is attached."""
-    method = _METHODS[raw["peft_type"]]
+    kind: str = raw["peft_type"]
+    method = _METHODS[kind.removeprefix(_AROUND)]
+    places: Places = "question" if kind.startswith(_AROUND) else "front"
+    if places != raw.get("places", "front"):
+        reason = f"{kind}, places {raw.get('places')!r:.40}"
+        raise CheckpointError(say("adapters.bad_config", path=folder, reason=reason))
     for name in sorted(tensors.keys() ^ {_NAME}):
         text_id = "adapters.missing_tensor" if name == _NAME else "adapters.extra_tensor"
         raise CheckpointError(say(text_id, origin=folder, name=name))
@@ -77,5 +87,5 @@ def load(decoder: Decoder, raw: dict[str, Any], tensors: dict[str, Tensor], fold
         longest = decoder.config.max_positions
         raise CheckpointError(say("adapters.too_long", origin=folder, count=len(table), longest=longest))
     check_finite(tensors, folder)
-    restore_virtual(decoder, method, table)
-    return VirtualConfig(method=method, virtual_tokens=len(table), encoder="none")
+    restore_virtual(decoder, method, table, places)
+    return VirtualConfig(method=method, virtual_tokens=len(table), encoder="none", places=places)

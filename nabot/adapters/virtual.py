@@ -1,4 +1,4 @@
-"""Virtual tokens: what learns stands before every conversation, and no weight of the model changes.
+"""Virtual tokens: what learns stands before every conversation or inside of it, and no weight of the model changes.
 
 - prompt: P embeddings (Lester, Al-Rfou & Constant 2021, arXiv 2104.08691 §2)
 - ptuning: P embeddings, written by a small network while they learn (Liu et al. 2021, arXiv 2103.10385 §3.2)
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nabot.errors import ConfigError
@@ -24,8 +25,10 @@ from nabot.text import say
 
 VirtualMethod = Literal["prompt", "ptuning", "prefix"]
 Start = Literal["text", "vocab", "random"]
+Places = Literal["front", "question"]
 _COMMON_TOKENS = 5_000  # Lester et al., §3.2: virtual tokens start as some of the most common ones
 _LENGTHS = {"prompt": 256, "ptuning": 256, "prefix": 512}
+_AROUND_A_QUESTION = 6  # Liu et al., §3.1: three and three
 _ENCODERS: dict[str, tuple[str, ...]] = {  # by method; the first is the one that is taken if none is named
     "prompt": ("none",),
     "ptuning": ("lstm", "mlp", "none"),  # none: rows out of a file, whose network is not saved
@@ -35,7 +38,10 @@ _ENCODERS: dict[str, tuple[str, ...]] = {  # by method; the first is the one tha
 
 @dataclass(frozen=True)
 class VirtualConfig:
-    """How many virtual tokens, and what they begin as.
+    """How many virtual tokens, where they stand, and what they begin as.
+
+    `places`: "front", before every conversation, as in PEFT; or "question", half of them right before and half right
+    behind the words of every user turn (Liu et al., §3.1 and fig. 2), where the renderer puts them (`question_ids`).
 
     `start`: "text" (`start_text`, repeated or cut to the length), "vocab" (common tokens, drawn), "random" (drawn with
     the mean and spread of the model's own embeddings). A prefix begins as the keys and values of such tokens.
@@ -48,12 +54,13 @@ class VirtualConfig:
     start_text: str = ""  # "": the system prompt, then the answers that are to be learned
     encoder: Literal["", "none", "mlp", "lstm"] = ""
     encoder_width: int = 0  # of its hidden layer; 0: as wide as the model
+    places: Places = "front"
 
     def length_for(self, longest: int, text: Sequence[int]) -> int:
         """How many virtual tokens stand before a model that reads `longest`; if it is not set, no more than `text` has
         and a quarter of what the model reads."""
-        if self.virtual_tokens:
-            return self.virtual_tokens
+        if self.virtual_tokens or self.places == "question":
+            return self.virtual_tokens or _AROUND_A_QUESTION
         most = min(_LENGTHS[self.method], longest // 4)
         return min(most, len(text)) if self.start == "text" and text else most
 
@@ -137,17 +144,18 @@ def _mlp_of_prefix(width: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, outputs))
 
 
-# ---- what stands before the documents
+# ---- what stands before the documents, or inside
 
 
 class VirtualTokens(nn.Module):
     """The `Beginning` that learns: rows [P, W] as embeddings, or as keys and values."""
 
-    def __init__(self, method: VirtualMethod, rows: Rows, decoder: Decoder) -> None:
+    def __init__(self, method: VirtualMethod, rows: Rows, decoder: Decoder, places: Places) -> None:
         super().__init__()
-        self.method = method
+        self.method, self.places = method, places
         self.rows = rows
-        self.length = len(rows.get_buffer("start"))
+        self.count = len(rows.get_buffer("start"))
+        self.length = self.count if places == "front" else 0
         self._width = decoder.config.width
         self._heads = (decoder.config.num_layers, 2, decoder.config.num_kv_heads, decoder.config.head_width)
 
@@ -157,7 +165,19 @@ class VirtualTokens(nn.Module):
         return rows
 
     def embeddings(self) -> Tensor:
-        return self.rows.get_buffer("start").new_empty(0, self._width) if self.method == "prefix" else self.table()
+        in_front = self.method != "prefix" and self.places == "front"
+        return self.table() if in_front else self.rows.get_buffer("start").new_empty(0, self._width)
+
+    def embed(self, tokens_N: Tensor, weight_VD: Tensor) -> Tensor:
+        """Rows of the model's embedding, and of the table for the ids from V on, however often they stand there."""
+        own_N = tokens_N >= len(weight_VD)
+        # Where something learns, a pass without a question has a gradient, too: zero.
+        if self.places == "front" or not (torch.is_grad_enabled() or bool(own_N.any())):
+            return F.embedding(tokens_N, weight_VD)
+        x_ND = F.embedding(tokens_N.masked_fill(own_N, 0), weight_VD)
+        # Looked up before it is rounded, so that the gradients of many uses are added up in the table's own dtype.
+        x_ND[own_N] = F.embedding(tokens_N[own_N] - len(weight_VD), self.table()).to(x_ND.dtype)
+        return x_ND
 
     def keys_and_values(self) -> Sequence[KeysAndValues]:
         if self.method != "prefix":
@@ -170,14 +190,18 @@ class VirtualTokens(nn.Module):
 
 
 def attach_virtual(decoder: Decoder, config: VirtualConfig, text: Sequence[int] = ()) -> None:
-    """Puts virtual tokens before everything that the decoder reads. `text`: the token ids that they may begin as.
+    """Puts virtual tokens before or into what the decoder reads. `text`: the token ids that they may begin as.
 
-    Draws from torch's RNG. Raises ConfigError if they leave no room for a conversation, or there is no text to begin as.
+    Draws from torch's RNG. Raises ConfigError if they leave no room for a conversation, cannot stand where they are
+    wanted, or there is no text to begin as.
     """
     method, longest = config.method, decoder.config.max_positions
     count = config.length_for(longest, text)
-    if not 0 < count < longest:
-        allowed = f"1 … {longest - 1}"
+    if method == "prefix" and config.places != "front":
+        raise ConfigError(say("settings.bad_value", key="places", value=config.places, allowed="front (prefix)"))
+    least = 1 if config.places == "front" else 2  # one on either side
+    if not least <= count < longest:
+        allowed = f"{least} … {longest - 1}"
         raise ConfigError(say("settings.bad_value", key="virtual_tokens", value=count, allowed=allowed))
     kind = config.chosen_encoder()
     begun_PD = _begun(decoder, config.start, count, text)
@@ -190,20 +214,28 @@ def attach_virtual(decoder: Decoder, config: VirtualConfig, text: Sequence[int] 
     if kind != "none":
         added = _encoded(method, kind, start_PW.shape[1], begun_PD, config.encoder_width)
     rows = Rows(start_PW, _unit(decoder, method, start_PW), added.to(start_PW))
-    decoder.beginning = VirtualTokens(method, rows, decoder)
+    decoder.beginning = VirtualTokens(method, rows, decoder, config.places)
 
 
-def restore_virtual(decoder: Decoder, method: VirtualMethod, table_PW: Tensor) -> None:
+def restore_virtual(decoder: Decoder, method: VirtualMethod, table_PW: Tensor, places: Places) -> None:
     """The same with rows that have been learned already."""
     table_PW = table_PW.to(decoder.embedding.device)
     rows = Rows(table_PW, _unit(decoder, method, table_PW), Table(table_PW))
-    decoder.beginning = VirtualTokens(method, rows, decoder)
+    decoder.beginning = VirtualTokens(method, rows, decoder, places)
 
 
 def virtual_tokens(decoder: nn.Module) -> VirtualTokens | None:
     """Those that are attached."""
     found = getattr(decoder, "beginning", None)
     return found if isinstance(found, VirtualTokens) else None
+
+
+def question_ids(decoder: Decoder) -> tuple[range, range]:
+    """The ids of what is to stand before and behind every question: above the vocabulary, so that no text has them."""
+    found, first = virtual_tokens(decoder), decoder.config.vocab_size
+    count = found.count if found is not None and found.places == "question" else 0
+    middle = first + count // 2
+    return range(first, middle), range(middle, first + count)
 
 
 def table_width(decoder: Decoder, method: VirtualMethod) -> int:

@@ -35,7 +35,7 @@ def talk(name: str, *, base: str, system: str | None, pairs: list[str]) -> None:
     with pulling() as progress:
         opened = open_any(name, base=base, progress=progress)
     renderer = opened.renderer
-    bare = replace(opened, renderer=Renderer(renderer.template, renderer.tokenizer))
+    bare = replace(opened, plain=Renderer(renderer.template, renderer.tokenizer))
     sampling = opened.sampling()
     for key, value in parse_pairs(pairs).items():
         sampling = changed(sampling, key, str(value))

@@ -29,6 +29,7 @@ def choose(logits_V: Tensor, sampling: Sampling, seen: Tensor, rng: torch.Genera
 def penalised(logits_V: Tensor, seen: Tensor, penalty: float) -> Tensor:
     """Logits of seen tokens divided by the penalty, or multiplied where negative.   Source: Keskar et al. 2019, §4.1."""
     logits_V = logits_V.clone()
+    seen = seen[seen < len(logits_V)]  # virtual tokens are never said
     picked = logits_V[seen]
     logits_V[seen] = torch.where(picked > 0, picked / penalty, picked * penalty)
     return logits_V

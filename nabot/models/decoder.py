@@ -89,11 +89,16 @@ class Block(nn.Module):
 
 
 class Beginning(Protocol):
-    """What stands before every document and is none of its tokens: embeddings, or keys and values for each layer."""
+    """What is none of the model's tokens: embeddings, or keys and values for each layer, before every document; or
+    embeddings inside of it, where its ids are."""
 
     @property
     def length(self) -> int:
-        """The positions that it takes, P."""
+        """The positions that it takes before every document, P."""
+        ...
+
+    def embed(self, tokens_N: Tensor, weight_VD: Tensor) -> Tensor:
+        """[N] → [N, D] of the tokens of documents; the ids from V on are its own."""
         ...
 
     def embeddings(self) -> Tensor:
@@ -127,6 +132,8 @@ class Decoder(nn.Module):
 
     def embed(self, tokens_N: Tensor) -> Tensor:
         """[N] → [N, D]."""
+        if self.beginning is not None:
+            return self.beginning.embed(tokens_N, self.embedding)
         return F.embedding(tokens_N, self.embedding)
 
     def hidden(self, x_ND: Tensor, batch: TokenBatch) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from nabot.adapters import load_adapter
+from nabot.adapters import load_adapter, question_ids
 from nabot.bot import ADAPTER, BotRecord, is_finished, is_unfinished, read_record, read_template
 from nabot.conversation import Conversation
 from nabot.engine import Engine
@@ -28,17 +28,22 @@ _LIVELY = {"temperature": 0.7, "top_p": 0.9}  # for a bare model; a bot knows it
 
 @dataclass(frozen=True)
 class Opened:
-    """A model that is ready to answer; `record` is None for a bare source."""
+    """A model that is ready to answer; `record` is None for a bare source, `plain` renders for the model as it is."""
 
     name: str
     model: Model
     decoder: Decoder
-    renderer: Renderer
+    plain: Renderer
     record: BotRecord | None = None
 
     @property
+    def renderer(self) -> Renderer:
+        """Renders for the decoder with whatever is attached to it just now."""
+        return self.plain.around_questions(*question_ids(self.decoder))
+
+    @property
     def tokenizer(self) -> Tokenizer:
-        return self.renderer.tokenizer
+        return self.plain.tokenizer
 
     def sampling(self, **changes: object) -> Sampling:
         """The bot's own defaults (or nabot's), with some fields changed."""
@@ -94,7 +99,7 @@ def open_bot(
     """A finished bot: its base, checked by hash, with its adapter on. `base` says where its base lies now."""
     opened, record = open_base_of(folder, base=base, dtype=dtype, device=device, progress=progress)
     load_adapter(opened.decoder, folder / ADAPTER)
-    return Opened(folder.name, opened.model, opened.decoder, opened.renderer, record)
+    return Opened(folder.name, opened.model, opened.decoder, opened.plain, record)
 
 
 def open_base_of(

@@ -21,6 +21,7 @@ from nabot.conversation import Conversation
 from nabot.errors import DataError
 from nabot.models.decoder import Decoder
 from nabot.recipes.opening import Opened
+from nabot.rendering import Renderer
 from nabot.textmodel import Sampling
 from nabot.train.batches import Example, SoftTargets, collate
 
@@ -29,10 +30,11 @@ _ALTERNATIVES = 64  # the likeliest next tokens; what the rest of the vocabulary
 _ROWS_AT_ONCE = 16
 
 
-def rehearsal(opened: Opened, most: int, *, weight: float, note: Path) -> list[Example]:
+def rehearsal(opened: Opened, most: int, *, weight: float, note: Path, renderer: Renderer) -> list[Example]:
     """One example for each of our questions, `most` at the most; their tokens count `weight` times.
 
-    The answers are kept in `note`, so that a resumed run learns the same ones.
+    The base is asked as it is; what learns is asked by `renderer`, as it will be later. The answers are kept in `note`,
+    so that a resumed run learns the same ones.
     """
     questions = everyday_questions()
     count = min(len(questions), most)
@@ -42,10 +44,14 @@ def rehearsal(opened: Opened, most: int, *, weight: float, note: Path) -> list[E
         rows = _answered(opened, [questions[i * len(questions) // count] for i in range(count)])
         write_file(note, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     saved = list(json_lines(note))
-    examples = [
-        Example.of([*r["prompt"], *r["answer"]], [False] * len(r["prompt"]) + [True] * len(r["answer"])) for r in saved
-    ]
-    return softened(opened.decoder, examples, weight)
+    said = softened(opened.decoder, [_example(r["prompt"], r["answer"]) for r in saved], weight)
+    asked = [renderer.prompt(Conversation.ask(r["question"])) for r in saved]
+    pairs = zip(asked, saved, said, strict=True)
+    return [replace(_example(prompt, r["answer"]), soft=example.soft) for prompt, r, example in pairs]
+
+
+def _example(prompt: Sequence[int], answer: Sequence[int]) -> Example:
+    return Example.of([*prompt, *answer], [False] * len(prompt) + [True] * len(answer))
 
 
 @torch.no_grad()

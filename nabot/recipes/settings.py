@@ -83,6 +83,7 @@ class Settings:
         """What this method looks at."""
         idle = {"method"} | ({"top_layers"} if self.method == "full" else set())
         idle |= set() if self.method == "lora" else {"lora_plus"}
+        idle |= {"places"} if self.method == "prefix" else set()  # keys and values stand in front
         return {*asdict(self.adapter), *_names(TrainConfig)} - idle
 
     def check_threads(self) -> None:

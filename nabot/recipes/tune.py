@@ -52,6 +52,7 @@ from nabot.recipes.runfiles import (
 )
 from nabot.recipes.settings import Settings
 from nabot.recipes.signals import Signals
+from nabot.rendering import Renderer
 from nabot.sources import base_hash
 from nabot.text import say
 from nabot.train.batches import Example
@@ -67,9 +68,10 @@ _CHARACTERS_A_TOKEN = 8  # at most, in most texts
 
 @dataclass(frozen=True)
 class _Ready:
-    """A run whose input has proved usable: the base, and the rows as token ids."""
+    """A run whose input has proved usable: the base, and the rows as token ids, by the renderer of what will learn."""
 
     opened: Opened
+    renderer: Renderer
     rows: Sequence[Conversation]
     learned: list[Example]
     held_out: list[Example]
@@ -215,11 +217,12 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, o
     adapter = _attach(opened, settings, start, rows)  # proves that the adapter fits
     longest = opened.decoder.longest
     require_space(out, sum(p.numel() for p in trainable(opened.decoder).values()) * _BYTES_A_PARAMETER)
+    renderer = opened.renderer
     detach(opened.decoder)  # the base as it is answers first
     if start is not None and isinstance(adapter, WholeConfig):  # it took the base's place
         opened = opening()
     learned, held_out = split_examples(
-        opened.renderer,
+        renderer,
         rows,
         held_out=config.held_out,
         seed=config.seed,
@@ -228,7 +231,7 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, o
     )
     if config.keep == "best" and not held_out:
         raise ConfigError(say("tune.no_best", rows=len(rows)))
-    return _Ready(opened, rows, learned, held_out, adapter)
+    return _Ready(opened, renderer, rows, learned, held_out, adapter)
 
 
 def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: float) -> dict[str, Any]:
@@ -239,7 +242,7 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
     changed = plan.check_ground(ground, out)
     if changed:  # the same run, but its sums may be added up in another order
         watcher.note(say("tune.ground_changed", changed=", ".join(changed)))
-    rehearsed = _rehearsed(opened, config, len(ready.learned), out, watcher)
+    rehearsed = _rehearsed(ready, config, out, watcher)
     torch.manual_seed(config.seed)
     _attach(opened, settings, out / RUN / plan.start if plan.start else None, ready.rows)
     opened.decoder.checkpoint_blocks = config.checkpoint_blocks
@@ -273,15 +276,16 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
     return figures
 
 
-def _rehearsed(opened: Opened, config: TrainConfig, rows: int, out: Path, watcher: Watcher) -> list[Example]:
+def _rehearsed(ready: _Ready, config: TrainConfig, out: Path, watcher: Watcher) -> list[Example]:
     """As many everyday questions as the run will come to; raises Stopped on Ctrl-C, as the steps do."""
-    steps = int(config.minutes * _STEPS_A_MINUTE) if config.minutes else config.steps_for(rows)
+    steps = int(config.minutes * _STEPS_A_MINUTE) if config.minutes else config.steps_for(len(ready.learned))
     most = config.rehearsed_before(steps)
     if not most:
         return []
     watcher.phase(say("tune.rehearsing"))
     try:
-        return rehearsal(opened, most, weight=config.rehearsal_weight, note=out / RUN / REHEARSAL)
+        note = out / RUN / REHEARSAL
+        return rehearsal(ready.opened, most, weight=config.rehearsal_weight, note=note, renderer=ready.renderer)
     except KeyboardInterrupt as error:
         raise Stopped(say("tune.stopped_early", out=out), signal.SIGINT) from error
 
@@ -305,6 +309,8 @@ def _start_text(settings: Settings, opened: Opened, rows: Sequence[Conversation]
     """What virtual tokens begin as, if nobody says otherwise: the bot's system prompt, and what its rows teach."""
     if settings.virtual.start_text or not isinstance(settings.adapter, VirtualConfig):
         return settings.virtual.start_text
+    if settings.virtual.places == "question":
+        return say("tune.start_text")
     apart = held_out_places(rows, count=settings.train.held_out, seed=settings.train.seed)
     learned = [row for place, row in enumerate(rows) if place not in apart]
     most = settings.adapter.length_for(opened.decoder.config.max_positions, ()) * _CHARACTERS_A_TOKEN

@@ -7,6 +7,7 @@ for in the template's words alone (`template_spans`, `token_scan`), so that nobo
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -25,6 +26,8 @@ from nabot.tokenizer import Tokenizer
 __all__ = ["BUILTIN", "OWN", "ChatTemplate", "Rendered", "Renderer", "render_coloured"]
 
 Encoded = TypeVar("Encoded")
+
+_NOWHERE = -1  # where what stands in no text is written: never inside of what is learned
 
 _PROBE = Conversation((Message("user", "a"), Message("assistant", "b")))
 
@@ -51,9 +54,22 @@ class Renderer:
         self.template, self.tokenizer, self.system = template, tokenizer, system
         self._clock = clock
         self._scanner = Scanner(tokenizer)
+        self._around: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
         self._named_tokens = dict(tokenizer.named_tokens)
         if template.is_builtin and not tokenizer.adds_bos:  # a model that never saw BOS gets none from us either
             self._named_tokens["bos_token"] = ""
+
+    def around_questions(self, before: Sequence[int], behind: Sequence[int]) -> "Renderer":
+        """The same, but these ids stand right before and right behind the words of every user turn.
+
+        The text is cut there as at special tokens, and they are never learned. A turn without words gets none.
+        """
+        around = tuple(before), tuple(behind)
+        if around == self._around:
+            return self
+        other = copy(self)
+        other._around = around
+        return other
 
     def training(self, conversation: Conversation) -> Rendered:
         """Every id, and which of them are learned: answers with their end token, unless `train=False`.
@@ -73,7 +89,7 @@ class Renderer:
             spans = replace(spans, text=spans.text + run.unwritten_prompt())
         marks = self._marks(spans)
         answers = self._answers(run, spans, marks, self.stop_ids, training=False)
-        return self._encoded(spans.text, marks, answers)[0]
+        return self._encoded(run, spans, marks, answers)[0]
 
     def fitted(self, conversation: Conversation, max_tokens: int) -> Rendered | None:
         """As `training`, without the oldest turns that do not fit; None if the last turn alone is too long."""
@@ -111,7 +127,7 @@ class Renderer:
         spans = run.proved(self._scanner, generation_prompt=False)
         marks = self._marks(spans)
         answers = self._answers(run, spans, marks, stop_ids, training=True)
-        return Rendered(*self._encoded(spans.text, marks, answers), text=spans.text)
+        return Rendered(*self._encoded(run, spans, marks, answers), text=spans.text)
 
     def _run(self, conversation: Conversation) -> TemplateRun:
         return TemplateRun(self.template, self._prepared(conversation), self._named_tokens, self._clock())
@@ -145,10 +161,19 @@ class Renderer:
         except AnswerNotFoundError as error:
             raise DataError(say("render.unplaced", template=self.template.name, turn=error.message + 1)) from None
 
+    def _marks_around_questions(self, run: TemplateRun, spans: Spans) -> list[Mark]:
+        """As wide as nothing, in order."""
+        turns = run.conversation.messages
+        words = sorted(span for k, found in spans.contents.items() if turns[k].role == "user" for span in found)
+        sides = [side for span in words for side in zip(span, self._around, strict=True)]
+        return [Mark(place, place, _NOWHERE, token_id) for place, ids in sides for token_id in ids]
+
     def _encoded(
-        self, text: str, marks: Sequence[Mark], answers: Sequence[Answer]
+        self, run: TemplateRun, spans: Spans, marks: Sequence[Mark], answers: Sequence[Answer]
     ) -> tuple[tuple[int, ...], tuple[bool, ...]]:
         """Ids between special tokens and cuts, and for each whether its piece lies in what is learned."""
+        text = spans.text
+        marks = sorted([*marks, *self._marks_around_questions(run, spans)], key=lambda mark: mark[:2])
         learned = [span for answer in answers for span in answer.learned]
         edges = {edge for a in answers for edge in (a.begin, a.end)} | {edge for span in learned for edge in span}
         cuts = sorted(edges | {len(text)})
@@ -164,8 +189,8 @@ class Renderer:
             stop, fresh = (mark.start if mark else len(text)), True
             while place < stop:
                 end = min(stop, next(cut for cut in cuts if cut > place))
-                piece = self.tokenizer.encode_piece(text[place:end], continues=not fresh, at_start=place == 0)
-                put(piece, place)
+                at_start = place == 0 and not ids
+                put(self.tokenizer.encode_piece(text[place:end], continues=not fresh, at_start=at_start), place)
                 place, fresh = end, False
             if mark:
                 put([mark.token_id], mark.place)

@@ -346,6 +346,14 @@ def more_virtual_tokens_than_the_model_reads(w: World) -> list[str]:
     return w.tune("--method", "prefix", "--set", "virtual_tokens=5000")
 
 
+def virtual_tokens_around_questions_for_a_prefix(w: World) -> list[str]:
+    return w.tune("--method", "prefix", "--set", "places=question")
+
+
+def one_virtual_token_around_questions(w: World) -> list[str]:
+    return w.tune("--method", "ptuning", "--set", "places=question", "--set", "virtual_tokens=1")
+
+
 def encoder_that_the_method_lacks(w: World) -> list[str]:
     return w.tune("--method", "prompt", "--set", "encoder=lstm")
 
@@ -836,6 +844,8 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
     (compare_by_rows_as_exam, ("rows.jsonl",)),
     (setting_of_another_method, ("rank is no setting of the method prompt", "virtual_tokens")),
     (more_virtual_tokens_than_the_model_reads, ("virtual_tokens is 5000", "1 … 255")),
+    (virtual_tokens_around_questions_for_a_prefix, ("places is no setting of the method prefix",)),
+    (one_virtual_token_around_questions, ("virtual_tokens is 1", "2 … 255")),
     (encoder_that_the_method_lacks, ("encoder is 'lstm'", "none (prompt)")),
     (more_top_layers_than_there_are, ("top_layers is 99", "at most 2")),
     (whole_weights_in_bfloat16, ("dtype is 'bfloat16'", "float32")),

@@ -11,10 +11,11 @@ from small_tokenizers import byte_level
 from tiny_models import random_tokens, tiny_decoder, with_adapter, with_lora
 from torch.testing import assert_close
 
-from nabot.adapters import VirtualConfig
+from nabot.adapters import VirtualConfig, question_ids
 from nabot.conversation import Conversation
 from nabot.engine import Engine
 from nabot.engine.cache import SlotCache
+from nabot.engine.sampling import penalised
 from nabot.errors import DataError
 from nabot.models.batch import TokenBatch
 from nabot.models.decoder import Decoder
@@ -213,6 +214,26 @@ def test_virtual_tokens_take_their_room_from_the_conversation(variant: str) -> N
     assert (completion.num_tokens, completion.finish) == (3, "length")
     with pytest.raises(DataError, match=str(ROOM - taken)):
         model.add_tokens(tokens(ROOM - taken, 1), Sampling())
+
+
+@pytest.mark.parametrize("max_running", [1, 4])
+def test_virtual_tokens_around_questions_are_read_in_prompts_and_never_said(max_running: int) -> None:
+    config = VirtualConfig(method="ptuning", virtual_tokens=6, encoder_width=8, places="question")
+    model = with_adapter(decoder_of("gqa", renderer().tokenizer.vocab_size), config)
+    ids = question_ids(model)
+    asked = [Conversation.ask(q) for q in ("One?", "Two, and a few words more?", "One? Or three?")]
+    answering = Engine(model, renderer().around_questions(*ids), max_running=max_running)
+    done = list(answering.generate(asked, Sampling(max_new_tokens=12, repetition_penalty=1.3)))
+    for conversation, completion in zip(asked, done, strict=True):
+        prompt = list(answering.renderer.prompt(conversation))
+        assert [n for n in prompt if n >= model.config.vocab_size] == [*ids[0], *ids[1]]
+        expected: list[int] = []
+        while len(expected) < 12 and not set(expected) & renderer().stop_ids:
+            seen = torch.tensor(prompt + expected)
+            with torch.no_grad():
+                logits_V = model(seen.unsqueeze(0))[0, -1]
+            expected.append(int(penalised(logits_V, seen, 1.3).argmax()))
+        assert list(completion.ids) == expected
 
 
 def test_an_answer_ends_at_the_models_last_position() -> None:

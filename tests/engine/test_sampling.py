@@ -119,6 +119,11 @@ def test_repetition_penalty_pushes_seen_tokens_down_whatever_their_sign() -> Non
     assert choose(logits, Sampling(repetition_penalty=2.0), torch.tensor([0]), torch.Generator()) == 1
 
 
+def test_repetition_penalty_passes_over_virtual_tokens_which_are_no_words() -> None:
+    logits = torch.tensor([2.0, -1.0])
+    assert penalised(logits, torch.tensor([2, 1, 5]), 2.0).tolist() == [2.0, -2.0]
+
+
 @relaxed
 @given(some_logits(), seeds)
 def test_top_k_one_is_greedy(logits_V: Tensor, seed: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from small_tokenizers import byte_level, sentencepiece
 from token_strings import CODE_TEXT, COMBINED, DIGITS, EMOJI, ENGLISH, KOREAN, PUNCTUATION
+from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -126,3 +127,37 @@ def test_sentencepiece_vocabularies(style: str, template: str, tmp_path: Path) -
 def test_builtin_templates(name: str, tmp_path: Path) -> None:
     source = ChatTemplate.builtin(name).source
     assert_same(folder(tmp_path, byte_level("llama3"), source, bos_token="<s>", eos_token="</s>"), 200)
+
+
+WORDS = "message.content | trim"
+QUESTION = f"{{% if message.role == 'user' %}}<v0><v1>{{{{ {WORDS} }}}}<v2>{{% else %}}{{{{ {WORDS} }}}}{{% endif %}}"
+IN_CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ words }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+IN_FRONT = "{% for message in messages %}{{ words }}</s>{% endfor %}"  # the text begins with a question
+
+
+@pytest.mark.parametrize("kind", ["byte_level", "prepend", "first", "always"])
+@pytest.mark.parametrize("template", [IN_CHATML, IN_FRONT], ids=["chatml", "in_front"])
+def test_ids_around_questions_are_as_special_tokens_that_the_template_writes(
+    template: str, kind: str, tmp_path: Path
+) -> None:
+    plain = byte_level() if kind == "byte_level" else sentencepiece(kind)
+    marked = Backend.from_str(plain.to_str())
+    marked.add_special_tokens([AddedToken(f"<v{n}>", normalized=False) for n in range(3)])
+    v0, v1, v2 = range(plain.get_vocab_size(), marked.get_vocab_size())
+    names = {"bos_token": "<s>", "eos_token": "</s>"}
+    folders = tmp_path / "plain", tmp_path / "marked"
+    for path in folders:
+        path.mkdir()
+    theirs = AutoTokenizer.from_pretrained(
+        folder(folders[1], marked, template.replace("{{ words }}", QUESTION), **names)
+    )
+    tokenizer = load_tokenizer(folder(folders[0], plain, template.replace("words", WORDS), **names))
+    renderer = Renderer(ChatTemplate.own(tokenizer), tokenizer).around_questions([v0, v1], [v2])
+    for conversation in conversations(100, seed=5):
+        rows = conversation.as_dict()["messages"]
+        assert list(renderer.training(conversation).ids) == _apply(theirs, rows)["input_ids"]
+        expected = _apply(theirs, rows[:-1], add_generation_prompt=True)["input_ids"]
+        assert list(renderer.prompt(Conversation(conversation.messages[:-1]))) == expected

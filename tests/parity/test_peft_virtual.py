@@ -33,7 +33,7 @@ def theirs_on(model: Any, method: str, seed: int = 0, **more: Any) -> Any:
 
 def ours_with(table: Tensor, method: str, variant: str = "gqa") -> Decoder:
     decoder = tiny_decoder(variant)
-    restore_virtual(decoder, method, table)  # type: ignore[arg-type]
+    restore_virtual(decoder, method, table, "front")  # type: ignore[arg-type]
     return decoder
 
 
@@ -125,6 +125,27 @@ def test_the_network_of_ptuning_is_pefts(kind: str) -> None:
     assert_close(written.inputs.grad, encoder.embedding.weight.grad, atol=1e-4, rtol=1e-3)
     for mine, yours in pairs.items():
         assert_close(own[mine].grad, others[yours].grad, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("variant", ["gqa", "tied", "rope_llama3"])
+def test_tokens_around_questions_are_rows_that_transformers_adds_to_its_vocabulary(variant: str) -> None:
+    ours, theirs = tiny_decoder(variant), tiny_hf(variant)
+    attach(ours, VirtualConfig(method="ptuning", virtual_tokens=P, encoder_width=12, places="question"), [3, 1, 4])
+    found = virtual_tokens(ours)
+    assert found is not None
+    theirs.resize_token_embeddings(VOCAB + P)
+    longer = theirs.get_input_embeddings().weight
+    longer.data[VOCAB:] = found.table().detach()
+    tokens_BT = TOKENS_BT.clone()
+    tokens_BT[:2, 2:4], tokens_BT[:2, 7:10] = torch.arange(VOCAB, VOCAB + 2), torch.arange(VOCAB + 2, VOCAB + P)
+    logits, expected = ours(tokens_BT), theirs(tokens_BT).logits[..., :VOCAB]
+    assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+    weights_BTV = torch.randn(logits.shape)
+    (expected * weights_BTV).sum().backward()
+    learning = list(found.rows.parameters())
+    exact = torch.autograd.grad(found.table(), learning, longer.grad[VOCAB:], allow_unused=True)
+    for grad, other in zip(torch.autograd.grad((logits * weights_BTV).sum(), learning), exact, strict=True):
+        assert_close(grad, other, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -72,6 +72,5 @@ def test_questions_that_the_template_refuses_are_left_out(
     path.write_text(json.dumps({**config, "chat_template": refusal + config["chat_template"]}), encoding="utf-8")
     monkeypatch.setattr(rehearsal, "everyday_questions", lambda: ["What now?", "Who knows?"])
     opened, note = open_source(str(path.parent), dtype="float32"), tmp_path / "rehearsal.jsonl"
-    learned = rehearsal.rehearsal(opened, 2, weight=1.0, note=note)
-    again = rehearsal.rehearsal(opened, 2, weight=1.0, note=note)
+    learned, again = (rehearsal.rehearsal(opened, 2, weight=1.0, note=note, renderer=opened.renderer) for _ in "12")
     assert len(learned) == len(again) == len(note.read_text(encoding="utf-8").splitlines()) == kept

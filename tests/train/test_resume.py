@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from tiny_models import random_examples, tiny_decoder
 from torch import Tensor
 
-from nabot.adapters import AdapterConfig, LoraConfig, VirtualConfig, WholeConfig, attach
+from nabot.adapters import AdapterConfig, LoraConfig, VirtualConfig, WholeConfig, attach, question_ids
 from nabot.errors import CheckpointError, ConfigError
 from nabot.models.decoder import Decoder
 from nabot.train import loop
@@ -27,6 +28,11 @@ CONFIG = TrainConfig(
     rehearsal_ratio=0.5,
 )  # fmt: skip
 STEPS = 12  # ⌈3.5 · 10 / 3⌉; the last one has only two rows
+
+
+def behind(ids: list[int], example: Example) -> Example:
+    """The example with these ids before it."""
+    return replace(example, inputs=(*ids, *example.inputs), places=tuple(len(ids) + p for p in example.places))
 
 
 class Process:
@@ -47,13 +53,14 @@ class Process:
         attach(self.decoder, adapter, [3, 1, 4])
         self.rates: list[float] = []
         self.probed: list[int] = []
+        ids = [n for side in question_ids(self.decoder) for n in side]
         hooks = Hooks(
             on_step=self._on_step,
             probe=lambda state: self.probed.append(state.step),
             should_stop=lambda: self.trainer.state.step == stop_at,
         )
-        examples, held_out = random_examples(LENGTHS, seed=1), random_examples([15, 6], seed=2)
-        rehearsed = random_examples([6, 11, 8, 4, 9], seed=3)
+        lengths = enumerate((LENGTHS, [15, 6], [6, 11, 8, 4, 9]), 1)
+        examples, held_out, rehearsed = ([behind(ids, e) for e in random_examples(n, seed=s)] for s, n in lengths)
         self.trainer = Trainer(self.decoder, examples, held_out, config, folder, hooks, rehearsed, began)
 
     def _on_step(self, _: RunState, __: StepStats) -> None:
@@ -115,11 +122,12 @@ def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
     [
         VirtualConfig(method="prompt", virtual_tokens=4, start="vocab"),
         VirtualConfig(method="ptuning", virtual_tokens=4, encoder_width=8),
+        VirtualConfig(method="ptuning", virtual_tokens=4, encoder_width=8, places="question"),
         VirtualConfig(method="prefix", virtual_tokens=4, encoder="mlp", encoder_width=8),
         WholeConfig(),
         WholeConfig(top_layers=1),
     ],
-    ids=["prompt", "ptuning", "prefix", "full", "freeze"],
+    ids=["prompt", "ptuning", "around_questions", "prefix", "full", "freeze"],
 )
 def test_so_it_is_for_every_method(adapter: AdapterConfig, tmp_path: Path) -> None:
     whole = Process(tmp_path / "whole", adapter=adapter)
