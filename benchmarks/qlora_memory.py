@@ -91,7 +91,7 @@ def run(a: argparse.Namespace) -> dict[str, Any]:
     decoder = load_decoder(a.run, dtype=getattr(torch, a.dtype), base_bits=a.bits)
     loading, loaded = time.perf_counter() - begun, peak_memory_bytes()
     attach(decoder, LoraConfig(rank=RANK))
-    decoder.checkpoint_blocks = a.checkpoint
+    decoder.checkpoint = "blocks" if a.checkpoint else "none"
     optimizer = torch.optim.AdamW(trainable(decoder).values(), lr=1e-4, fused=True)
     ids = torch.randint(0, decoder.config.vocab_size, (a.length + 1,)).tolist()
     part = collate([Example.of(ids, [n % 2 == 1 for n in range(len(ids))])])

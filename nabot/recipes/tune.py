@@ -241,7 +241,7 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
     rehearsed = _rehearsed(opened, config, len(ready.learned), out, watcher)
     torch.manual_seed(config.seed)
     _attach(opened, settings, out / RUN / plan.start if plan.start else None)
-    opened.decoder.checkpoint_blocks = config.checkpoint_blocks
+    opened.decoder.checkpoint = config.checkpoint
     stopping = Signals()
     progress = Progress(opened, plan.probes or _probe_questions(ready.rows), out / RUN, watcher)
     hooks = Hooks(

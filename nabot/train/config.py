@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from nabot.models.recompute import Recompute
 from nabot.train.schedule import Schedule
 
 _STEPS_FOR_FACTS = 350
@@ -40,7 +41,7 @@ class TrainConfig:
     device: str = "auto"
     base_bits: Literal["dense", "file", "nf4", "int8"] = "dense"  # how frozen linears are held: `models/packed.py`
     threads: int = 0  # 0: as many as torch takes
-    checkpoint_blocks: bool = False  # recompute each block in the backward pass: less memory, a third slower
+    checkpoint: Recompute = "none"  # what of each block is computed again in the backward pass: `models/recompute.py`
 
     def epochs_for(self, rows: int) -> float:
         """How often each of so many conversations is learned: if it is not set, 3 times, as in Alpaca.
