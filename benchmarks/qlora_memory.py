@@ -7,38 +7,20 @@ in a process of its own. The peak is that process's as the operating system coun
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter
 from machine import describe
+from memory_runs import SHAPES, Shape, child, run_steps
 
 RANK = 16
-
-
-@dataclass(frozen=True)
-class Shape:
-    width: int
-    layers: int
-    heads: int
-    kv_heads: int
-    mlp: int
-    vocab: int
-    tied: bool
-
-
-SHAPES = {
-    "1b": Shape(2048, 16, 32, 8, 8192, 128256, tied=True),  # meta-llama/Llama-3.2-1B, config.json
-    "7b": Shape(4096, 32, 32, 32, 11008, 32000, tied=False),  # Touvron et al. 2023, table 2
-}
 
 
 def main() -> None:
@@ -64,16 +46,9 @@ def measured(a: argparse.Namespace) -> dict[str, Any]:
 
 def measured_form(path: Path, form: str, a: argparse.Namespace) -> dict[str, Any]:
     bits, dtype = form.split(":")
-    command = [sys.executable, __file__, "--run", str(path), "--bits", bits, "--dtype", dtype]
+    command = [__file__, "--run", str(path), "--bits", bits, "--dtype", dtype]
     command += ["--length", str(a.length), "--steps", str(a.steps), *(["--checkpoint"] if a.checkpoint else [])]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8")
-    assert process.stdout is not None
-    result = json.loads(process.stdout.read() or "{}")
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(os.waitstatus_to_exitcode(status))
-    kilo = 1 if sys.platform == "darwin" else 1024
-    return {"bits": bits, "dtype": dtype, **result, "process_peak_gb": round(usage.ru_maxrss * kilo / 1e9, 2)}
+    return {"bits": bits, "dtype": dtype, **child(command)}
 
 
 def run(a: argparse.Namespace) -> dict[str, Any]:
@@ -81,34 +56,24 @@ def run(a: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from nabot.adapters import LoraConfig, attach
-    from nabot.memory import keep_freed_memory, peak_memory_bytes
+    from nabot.memory import peak_memory_bytes
     from nabot.models.loading import load_decoder
-    from nabot.train.batches import Example, collate
-    from nabot.train.step import train_step, trainable
+    from nabot.train.step import trainable
 
     torch.manual_seed(0)
     begun = time.perf_counter()
     decoder = load_decoder(a.run, dtype=getattr(torch, a.dtype), base_bits=a.bits)
     loading, loaded = time.perf_counter() - begun, peak_memory_bytes()
     attach(decoder, LoraConfig(rank=RANK))
-    decoder.checkpoint_blocks = a.checkpoint
+    decoder.checkpoint = "blocks" if a.checkpoint else "none"
     optimizer = torch.optim.AdamW(trainable(decoder).values(), lr=1e-4, fused=True)
-    ids = torch.randint(0, decoder.config.vocab_size, (a.length + 1,)).tolist()
-    part = collate([Example.of(ids, [n % 2 == 1 for n in range(len(ids))])])
-    keep_freed_memory()
-    seconds, losses = [], []
-    for _ in range(a.steps):
-        begun = time.perf_counter()
-        losses.append(round(train_step(decoder.train(), [part], optimizer, 1.0).loss, 4))
-        seconds.append(round(time.perf_counter() - begun, 1))
-        print(f"{seconds[-1]} s, {peak_memory_bytes() / 1e9:.2f} GB at most", file=sys.stderr, flush=True)
+    learned = run_steps(decoder, optimizer, length=a.length, steps=a.steps)
     weights = (*decoder.buffers(), *(p for p in decoder.parameters() if not p.requires_grad))
     return {
         "weights_gb": round(sum(t.numel() * t.element_size() for t in weights) / 1e9, 2),
         "loading_seconds": round(loading, 1),
         "loaded_peak_gb": round(loaded / 1e9, 2),
-        "step_seconds": seconds,
-        "loss": losses,
+        **learned,
     }
 
 

@@ -236,6 +236,8 @@ ENGLISH: dict[str, str] = {
     "train.bad_state": "{key} is {value!r}",
     "train.older_checkpoint": "{path}: this checkpoint is damaged, so the run goes on from the one before it (step {step})",
     "train.not_finite": "step {step}: the loss is {loss}, so the run has blown up (learning rate {rate:g}). The last checkpoint is kept.\nTry a third of the rate: --set learning_rate=…, or look at the rows with: nabot data check",
+    "train.two_passes": "optimizer_in_backward=true needs one pass a step, since each weight moves as soon as it has a gradient; a step of {batch_size} rows as long as the longest, with the everyday questions beside them, takes {tokens} tokens, and row_tokens is {row_tokens}.\nSet row_tokens={tokens}, or a lower batch_size.",
+    "train.no_card": "offload_activations=true moves what the backward pass needs out of a graphics card's memory; the device here is {device}, where it lies in the machine's own memory already.\nLeave it out; checkpoint=blocks saves memory everywhere.",
     # ---- evals
     "evals.facts_prompt": "Answer from these facts. If they do not hold the answer, say that you don't know.\n\n{facts}",
     "evals.nothing": "-",
@@ -353,6 +355,7 @@ ENGLISH: dict[str, str] = {
     "compare.other_question": "{out} holds a comparison of something else (changed: {changed}). Take another folder with --out, or remove this one.",
     "settings.idle": "{key} is no setting of the method {method}, which has: {own}.",
     "settings.at_most": "at most {most}, the layers of this model",
+    "settings.no_clipping": "0 beside optimizer_in_backward=true, where the length of the whole gradient is known only when its last part has been used",
     "settings.layers": "numbers and ranges from 0 to {most}, for example 8-29 or 0,1,5",
     "settings.targets": "all-linear, names with commas between them, or a /regular expression/",
     "settings.unknown_preset": "unknown preset {name}. Known: {known}.",

@@ -1,14 +1,14 @@
 """The weights themselves learn: all of them, or those of the top layers. In: a decoder, out: the same, trainable.
 
-Not an adapter, but compared with them: what is saved is every weight that learned, under its Hugging Face name. The
-weights are float32, because in bfloat16 nearly every update at such rates would round away.
+Not an adapter, but compared with them: what is saved is every weight that learned, under its Hugging Face name, in the
+dtype that it computed with: that is what the held-out loss was measured on. Where it had a finer master
+(`nabot/train/masters.py`), the digits beyond that stay in the run's checkpoints.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from nabot.adapters.filling import fill
@@ -29,13 +29,10 @@ class WholeConfig:
 
 
 def attach_whole(decoder: Decoder, config: WholeConfig) -> None:
-    """Lets the weights learn. Raises ConfigError if there are fewer layers, or the weights are not float32 at least."""
+    """Lets the weights learn. Raises ConfigError if there are fewer layers, or if the weights are packed."""
     if config.top_layers > len(decoder.layers):
         allowed = say("settings.at_most", most=len(decoder.layers))
         raise ConfigError(say("settings.bad_value", key="top_layers", value=config.top_layers, allowed=allowed))
-    if decoder.embedding.dtype.itemsize < torch.float32.itemsize:
-        seen = str(decoder.embedding.dtype).removeprefix("torch.")
-        raise ConfigError(say("settings.bad_value", key="dtype", value=seen, allowed="float32 (full, freeze)"))
     _let_learn(decoder, config)
 
 
@@ -82,7 +79,7 @@ def load(decoder: Decoder, raw: dict[str, Any], tensors: dict[str, Tensor], fold
     config = WholeConfig(top_layers=raw.get("top_layers", 0))
     if not isinstance(config.top_layers, int) or not 0 <= config.top_layers <= len(decoder.layers):
         raise CheckpointError(say("adapters.bad_config", path=folder, reason=f"top_layers {config.top_layers!r:.40}"))
-    _let_learn(decoder, config)  # in any dtype: to answer, bfloat16 will do
+    _let_learn(decoder, config)
     try:
         fill(tensors_of(decoder), tensors, folder)
     except CheckpointError:

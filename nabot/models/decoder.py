@@ -11,13 +11,13 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from nabot.models import ops
 from nabot.models.attention import attention
 from nabot.models.batch import KeysAndValues, Recorder, TokenBatch
 from nabot.models.config import DecoderConfig
 from nabot.models.linear import LinearGroup
+from nabot.models.recompute import Recompute, run_block
 
 RopeTable = tuple[Tensor, Tensor]
 EMBEDDING = "model.embed_tokens.weight"
@@ -113,7 +113,7 @@ class Beginning(Protocol):
 class Decoder(nn.Module):
     """Token ids to logits; frozen as it is made: what learns is attached from outside (`nabot.adapters`)."""
 
-    checkpoint_blocks = False  # recompute each block in the backward pass, so that only its input is kept
+    checkpoint: Recompute = "none"  # what of a block is computed again in the backward pass, and so not kept for it
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
@@ -144,12 +144,9 @@ class Decoder(nn.Module):
             x_ND, batch = torch.cat([before_PD, x_ND]), batch.behind(len(before_PD), self.beginning.keys_and_values())
         frequencies = ops.rope_frequencies(self.config.rope, self.config.head_width).to(x_ND.device)
         table = ops.rope_table(batch.positions_N, frequencies, x_ND.dtype)
-        recompute = self.checkpoint_blocks and torch.is_grad_enabled()
+        recompute: Recompute = self.checkpoint if torch.is_grad_enabled() else "none"
         for block in self.layers:
-            if recompute:
-                x_ND = checkpoint(block, x_ND, batch, table, use_reentrant=False)
-            else:
-                x_ND = block(x_ND, batch, table)
+            x_ND = run_block(recompute, block, x_ND, batch, table)
         return self.norm(x_ND[len(x_ND) - own :])
 
     @property

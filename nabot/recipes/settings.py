@@ -86,6 +86,11 @@ class Settings:
         idle |= {"places"} if self.method == "prefix" else set()  # keys and values stand in front
         return {*asdict(self.adapter), *_names(TrainConfig)} - idle
 
+    def check_together(self) -> None:
+        """Raises ConfigError for settings of which each is possible, but not beside another; asked when all are known."""
+        if self.train.optimizer_in_backward:
+            self._require("max_norm", lambda v: v == 0, say("settings.no_clipping"))
+
     def check_threads(self) -> None:
         """Raises ConfigError if there are far more than this machine can run at once; torch dies of too many."""
         most = _THREADS_A_CORE * (os.cpu_count() or 1)

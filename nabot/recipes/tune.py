@@ -33,6 +33,7 @@ from nabot.bot import ADAPTER, RUN, is_finished, is_unfinished, read_record, wri
 from nabot.conversation import Conversation
 from nabot.data import held_out_places, read_exam
 from nabot.errors import CheckpointError, ConfigError, Stopped
+from nabot.models.precision import choose_device
 from nabot.recipes.examples import said_most, split_examples
 from nabot.recipes.finishing import figures_of, save_bot
 from nabot.recipes.manifest import write_manifest
@@ -57,7 +58,9 @@ from nabot.sources import base_hash
 from nabot.text import say
 from nabot.train.batches import Example
 from nabot.train.config import TrainConfig
+from nabot.train.in_backward import refuse_two_passes
 from nabot.train.loop import Hooks, Trainer
+from nabot.train.offload import refuse_without_card
 from nabot.train.step import trainable
 
 _BYTES_A_PARAMETER = 4 * 3 * 3  # float32 weight and two moments, in two checkpoints and one being written
@@ -90,6 +93,7 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     request = replace(request, settings=_of_parents_method(request))
     request.settings.check_threads()
     request.settings.check_given()
+    request.settings.check_together()
     plan = _planned(request)
     exam = b""
     if request.exam is not None:
@@ -199,6 +203,8 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, o
     config = settings.train
     if config.threads:
         torch.set_num_threads(config.threads)
+    if config.offload_activations:
+        refuse_without_card(choose_device(config.device))
     watcher.phase(say("tune.loading", base=plan.base))
 
     def opening() -> Opened:
@@ -231,6 +237,8 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, o
     )
     if config.keep == "best" and not held_out:
         raise ConfigError(say("tune.no_best", rows=len(rows)))
+    if config.optimizer_in_backward:
+        refuse_two_passes(config, learned)
     return _Ready(opened, renderer, rows, learned, held_out, adapter)
 
 
@@ -245,7 +253,7 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
     rehearsed = _rehearsed(ready, config, out, watcher)
     torch.manual_seed(config.seed)
     _attach(opened, settings, out / RUN / plan.start if plan.start else None, ready.rows)
-    opened.decoder.checkpoint_blocks = config.checkpoint_blocks
+    opened.decoder.checkpoint = config.checkpoint
     stopping = Signals()
     progress = Progress(opened, plan.probes or _probe_questions(ready.rows), out / RUN, watcher)
     hooks = Hooks(
@@ -291,7 +299,7 @@ def _rehearsed(ready: _Ready, config: TrainConfig, out: Path, watcher: Watcher) 
 
 
 def _dtype_for(settings: Settings) -> str:
-    """Weights that learn are float32 unless somebody says otherwise (and is refused): see `adapters/whole.py`."""
+    """Weights that learn are float32 unless somebody says otherwise: in bfloat16 they need masters beside them."""
     chosen = settings.train.dtype
     return "float32" if chosen == "auto" and isinstance(settings.adapter, WholeConfig) else chosen
 

@@ -4,7 +4,7 @@ A checkpoint is a folder that appears in one step. All of it is keyed by paramet
 the order in which an optimizer holds its parameters.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import get_type_hints
@@ -17,9 +17,9 @@ from nabot.adapters.peft_files import read_tensors
 from nabot.artifacts import new_folder, read_json, remove_leftovers, write_json
 from nabot.errors import CheckpointError
 from nabot.text import say
-from nabot.train.step import trainable
 
 _KEPT = 2  # the newest and, should the disk lose it, the one before
+Learned = Mapping[str, nn.Parameter]  # what the optimizer moves, by name: the masters of weights that have some
 
 
 @dataclass
@@ -42,9 +42,8 @@ class RunState:
     probed_step: int | None = None  # of the newest probe answers
 
 
-def save_checkpoint(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: RunState) -> None:
+def save_checkpoint(folder: Path, learned: Learned, optimizer: torch.optim.Optimizer, state: RunState) -> None:
     """Writes `folder`/step-000123 and drops all but the two newest. Raises CapacityError if the disk is full."""
-    learned = trainable(module)
     with new_folder(_name(folder, state.step)) as aside:
         save_file({name: p.detach().cpu().contiguous() for name, p in learned.items()}, aside / "weights.safetensors")
         save_file(_optimizer_tensors(optimizer, learned), aside / "optimizer.safetensors")
@@ -55,7 +54,7 @@ def save_checkpoint(folder: Path, module: nn.Module, optimizer: torch.optim.Opti
 
 
 def load_newest(
-    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, note: Callable[[str], None]
+    folder: Path, learned: Learned, optimizer: torch.optim.Optimizer, note: Callable[[str], None]
 ) -> RunState | None:
     """Sets all as the newest checkpoint has it, or, with a note, the one before if that is damaged; None: there is none.
 
@@ -65,7 +64,7 @@ def load_newest(
     damage: CheckpointError | None = None
     for path in newest_first:
         try:
-            state = load_checkpoint(path, module, optimizer)
+            state = load_checkpoint(path, learned, optimizer)
         except CheckpointError as error:
             damage = damage or error
             continue
@@ -77,12 +76,11 @@ def load_newest(
     return None
 
 
-def load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> RunState:
+def load_checkpoint(path: Path, learned: Learned, optimizer: torch.optim.Optimizer) -> RunState:
     """Sets weights, optimizer and random numbers as they were, and returns the rest.
 
     Raises CheckpointError, and leaves all as it is, if a file is damaged.
     """
-    learned = trainable(module)
     state = _read_state(path / "state.json")
     weights, saved, random = (_read_tensors(path / f"{name}.safetensors") for name in ("weights", "optimizer", "rng"))
     set_tensors(learned, weights, path)
@@ -134,7 +132,7 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("step-*") if (p / "state.json").exists())
 
 
-def set_tensors(places: dict[str, nn.Parameter], tensors: dict[str, Tensor], origin: Path) -> None:
+def set_tensors(places: Learned, tensors: dict[str, Tensor], origin: Path) -> None:
     """Copies by name. Raises CheckpointError if the two sides do not have the same names and shapes."""
     for name in sorted(places.keys() ^ tensors.keys()):
         raise CheckpointError(say("train.checkpoint_differs", path=origin, name=name))
@@ -152,7 +150,7 @@ def remove_folder(path: Path) -> None:
     path.rmdir()
 
 
-def _optimizer_tensors(optimizer: torch.optim.Optimizer, learned: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+def _optimizer_tensors(optimizer: torch.optim.Optimizer, learned: Learned) -> dict[str, Tensor]:
     return {
         f"{name}/{key}": torch.as_tensor(value).cpu().contiguous()
         for name, parameter in learned.items()

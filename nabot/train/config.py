@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from nabot.models.recompute import Recompute
 from nabot.train.schedule import Schedule
 
 _STEPS_FOR_FACTS = 350
@@ -41,7 +42,10 @@ class TrainConfig:
     device: str = "auto"
     base_bits: Literal["dense", "file", "nf4", "int8"] = "dense"  # how frozen linears are held: `models/packed.py`
     threads: int = 0  # 0: as many as torch takes
-    checkpoint_blocks: bool = False  # recompute each block in the backward pass: less memory, a third slower
+    # Less memory for more time; docs/speed.md says how much of each.
+    checkpoint: Recompute = "none"  # what of each block is computed again in the backward pass: `models/recompute.py`
+    optimizer_in_backward: bool = False  # each weight moves as soon as its gradient is there: `train/in_backward.py`
+    offload_activations: bool = False  # what the backward pass needs waits outside the card: `train/offload.py`
 
     def epochs_for(self, rows: int) -> float:
         """How often each of so many conversations is learned: if it is not set, 3 times, as in Alpaca.

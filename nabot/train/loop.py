@@ -6,13 +6,15 @@ own; probes, progress and signals come in as callables.
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from nabot.adapters.peft_files import read_tensors
 from nabot.artifacts import new_folder
@@ -24,7 +26,10 @@ from nabot.text import say
 from nabot.train.batches import Example, microbatches
 from nabot.train.checkpoints import RunState, load_newest, remove_folder, save_checkpoint, set_tensors
 from nabot.train.config import TrainConfig
+from nabot.train.in_backward import InBackward, refuse_two_passes
 from nabot.train.journal import Journal
+from nabot.train.masters import Masters
+from nabot.train.offload import offloaded
 from nabot.train.schedule import factor
 from nabot.train.step import StepStats, is_finite, mean_loss, train_step, trainable
 
@@ -67,15 +72,22 @@ class Trainer:
         self.held_out = microbatches(held_out, config.row_tokens, self.device) if held_out else []
         self.metrics = Journal(folder / "metrics.jsonl")
         self.peak_rate = config.rate_for(decoder.config.width)
+        learning = trainable(decoder)
+        self.masters = Masters(learning)
         self.optimizer = torch.optim.AdamW(
-            _groups(decoder, config.lora_plus),
+            _groups(self.masters.moved, config.lora_plus),
             lr=self.peak_rate,
             betas=(config.adam_beta1, config.adam_beta2),
             eps=config.adam_epsilon,
             weight_decay=config.weight_decay,
             fused=self.device.type != "mps",
         )
-        self.num_trainable = sum(p.numel() for p in trainable(decoder).values())
+        self.masters.follow(self.optimizer)
+        self.in_backward: InBackward | None = None
+        if config.optimizer_in_backward:
+            refuse_two_passes(config, examples, rehearsed)
+            self.in_backward = InBackward(learning, self.masters.moved, self.optimizer)
+        self.num_trainable = sum(p.numel() for p in learning.values())
         self.state = RunState(total_steps=0 if config.minutes else config.steps_for(len(examples)))
         self.earlier_seconds = 0.0  # of the sessions before this one
         self._began = time.monotonic() if began is None else began
@@ -84,8 +96,9 @@ class Trainer:
 
     def resume(self, note: Callable[[str], None] = _nothing) -> bool:
         """Goes back to the newest whole checkpoint; False if there is none and the run begins again."""
-        found = load_newest(self.folder / "checkpoints", self.decoder, self.optimizer, note)
+        found = load_newest(self.folder / "checkpoints", self.masters.moved, self.optimizer, note)
         if found is not None:
+            self.masters.round()
             self.state, self.earlier_seconds = found, found.wall_seconds
         best = self._best_folder()
         if self.config.keep == "best" and best is not None and not best.exists():  # a newer one had replaced it
@@ -120,7 +133,7 @@ class Trainer:
     def save(self) -> None:
         """A checkpoint of this moment."""
         self.state.wall_seconds = self.wall_seconds()
-        save_checkpoint(self.folder / "checkpoints", self.decoder, self.optimizer, self.state)
+        save_checkpoint(self.folder / "checkpoints", self.masters.moved, self.optimizer, self.state)
         for old in self.folder.glob("best/step-*"):
             if old != self._best_folder():
                 remove_folder(old)
@@ -129,7 +142,8 @@ class Trainer:
         """Puts back the weights with the lowest held-out loss."""
         best = self._best_folder()
         if best is not None:
-            set_tensors(trainable(self.decoder), read_tensors(best / "weights.safetensors"), best)
+            set_tensors(self.masters.moved, read_tensors(best / "weights.safetensors"), best)
+            self.masters.round()
 
     def _one_step(self) -> None:
         state, config = self.state, self.config
@@ -138,7 +152,8 @@ class Trainer:
         rate = self.peak_rate * self._factor()
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["times"]
-        stats = train_step(self.decoder, parts, self.optimizer, config.max_norm)
+        with offloaded(self.decoder) if config.offload_activations else nullcontext():
+            stats = train_step(self.decoder, parts, self.optimizer, config.max_norm, in_backward=self.in_backward)
         if not is_finite(stats):
             raise ConfigError(say("train.not_finite", step=state.step + 1, loss=stats.loss, rate=self.peak_rate))
         seconds = time.perf_counter() - begun
@@ -236,7 +251,7 @@ class Trainer:
     def _save_best(self) -> None:
         best = self._best_folder()
         if self.config.keep == "best" and best is not None:
-            weights = {name: p.detach().cpu().contiguous() for name, p in trainable(self.decoder).items()}
+            weights = {name: p.detach().cpu().contiguous() for name, p in self.masters.moved.items()}
             with new_folder(best) as aside:
                 save_file(weights, aside / "weights.safetensors")
 
@@ -245,9 +260,8 @@ class Trainer:
         return None if step is None else self.folder / "best" / f"step-{step:06d}"
 
 
-def _groups(decoder: Decoder, lora_plus: float) -> list[dict[str, Any]]:
+def _groups(learning: Mapping[str, nn.Parameter], lora_plus: float) -> list[dict[str, Any]]:
     """What learns, in order, with the factor of its rate; a group of its own for LoRA's B only where its rate differs."""
-    learning = trainable(decoder)
     plus = [p for name, p in learning.items() if lora_plus != 1.0 and ".lora_b." in name]
     rest = [p for p in learning.values() if not any(p is q for q in plus)]
     return [{"params": part, "times": times} for part, times in ((rest, 1.0), (plus, lora_plus)) if part]

@@ -10,6 +10,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from nabot.models.decoder import Decoder
 from nabot.train.batches import Microbatch
+from nabot.train.in_backward import InBackward
 from nabot.train.loss import answer_loss
 
 
@@ -39,8 +40,13 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     max_norm: float,
     global_sum: Callable[[float], float] = alone,
+    in_backward: InBackward | None = None,
 ) -> StepStats:
-    """Forward, backward, clip, step, forget. Leaves the weights alone if the loss or the gradient is not finite."""
+    """Forward, backward, clip, step, forget. Leaves the weights alone if the loss or the gradient is not finite.
+
+    With `in_backward` they have moved when the backward pass ends, finite or not, and nothing is clipped.
+    """
+    assert in_backward is None or len(parts) == 1, f"{len(parts)} passes, of which the first would move the weights"
     num_targets = global_sum(sum(part.num_targets for part in parts))  # over the *whole* step, so that
     own = loss = drift = shares = 0.0  # 4 passes of 2 rows give the gradient of 1 pass of 8
     for part in parts:
@@ -51,13 +57,19 @@ def train_step(
         drift += losses_M[part.soft_M].sum().item()
         shares += part.wanted.shares_MK[part.soft_M].sum().item()
     own, loss, drift, shares = (global_sum(x) for x in (own, loss, drift, shares))
-    norm = float(clip_grad_norm_(trainable(decoder).values(), max_norm if max_norm > 0 else float("inf")))
+    norm = in_backward.take_norm() if in_backward else _clip(optimizer, max_norm)
     num_tokens = sum(part.num_tokens for part in parts)
     stats = StepStats(loss / max(own, 1), norm, int(own), num_tokens, drift / shares if shares else 0.0)
-    if is_finite(stats):
+    if in_backward is None and is_finite(stats):
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return stats
+
+
+def _clip(optimizer: torch.optim.Optimizer, max_norm: float) -> float:
+    """Scales the gradients down to `max_norm` in all, unless it is 0; how long they were."""
+    moved = [p for group in optimizer.param_groups for p in group["params"]]
+    return float(clip_grad_norm_(moved, max_norm if max_norm > 0 else float("inf")))
 
 
 def is_finite(stats: StepStats) -> bool:

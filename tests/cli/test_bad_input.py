@@ -362,8 +362,25 @@ def more_top_layers_than_there_are(w: World) -> list[str]:
     return w.tune("--method", "freeze", "--set", "top_layers=99")
 
 
-def whole_weights_in_bfloat16(w: World) -> list[str]:
-    return w.tune("--method", "full", "--set", "dtype=bfloat16")
+def optimizer_in_backward_with_clipping(w: World) -> list[str]:
+    return w.tune("--method", "full", "--set", "optimizer_in_backward=true")
+
+
+def compare_with_the_optimizer_in_backward_and_clipping(w: World) -> list[str]:
+    return compare(w, "--set", "optimizer_in_backward=true")
+
+
+def optimizer_in_backward_in_two_passes(w: World) -> list[str]:
+    config = w.file("run.toml", "optimizer_in_backward = true\n")  # what goes with it may come later
+    return w.tune("--config", config, "--set", "max_norm=0", "--set", "row_tokens=100")
+
+
+def offloading_without_a_card(w: World) -> list[str]:
+    return w.tune("--set", "offload_activations=true", "--set", "device=cpu")
+
+
+def unknown_kind_of_checkpointing(w: World) -> list[str]:
+    return w.tune("--set", "checkpoint=true")
 
 
 def tune_with_rows_as_exam(w: World) -> list[str]:
@@ -848,7 +865,11 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
     (one_virtual_token_around_questions, ("virtual_tokens is 1", "2 … 255")),
     (encoder_that_the_method_lacks, ("encoder is 'lstm'", "none (prompt)")),
     (more_top_layers_than_there_are, ("top_layers is 99", "at most 2")),
-    (whole_weights_in_bfloat16, ("dtype is 'bfloat16'", "float32")),
+    (optimizer_in_backward_with_clipping, ("max_norm is 1.0", "0 beside optimizer_in_backward")),
+    (compare_with_the_optimizer_in_backward_and_clipping, ("max_norm is 1.0", "0 beside optimizer_in_backward")),
+    (optimizer_in_backward_in_two_passes, ("optimizer_in_backward", "row_tokens is 100", "lower batch_size")),
+    (offloading_without_a_card, ("offload_activations", "cpu", "checkpoint=blocks")),
+    (unknown_kind_of_checkpointing, ("'true'", "none, blocks, attention")),
     (tune_with_rows_as_exam, ("rows.jsonl",)),
     (unknown_method, ("lorra", "Nearest: lora")),
     (unknown_preset, ("alpaca-70b", "alpaca-7b")),

@@ -14,6 +14,7 @@ from nabot.adapters import METHODS
 from nabot.bot import read_record
 from nabot.cli import run
 from nabot.errors import ConfigError
+from nabot.models import recompute
 
 QUICK = {"epochs": 2, "rehearsal_ratio": 0, "dtype": "float32", "virtual_tokens": 4}
 ASK = [{"role": "user", "content": "What about tea?"}]
@@ -71,6 +72,20 @@ def test_weights_that_were_learned_in_float32_answer_in_bfloat16(tmp_path: Path,
     out = tmp_path / "bot"
     nabot.tune(conversations(), base=str(tiny_model_folder), out=out, **settings_of("full"))
     assert isinstance(nabot.load_bot(out, dtype="bfloat16").chat(ASK, temperature=0), str)
+
+
+def test_what_saves_memory_changes_no_bit_of_the_bot(
+    tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again, checkpoint = [], recompute.checkpoint
+    monkeypatch.setattr(recompute, "checkpoint", lambda *a, **k: (again.append(a), checkpoint(*a, **k))[1])
+    saved = []
+    for name, savers in {"plain": {}, "saving": {"checkpoint": "blocks", "optimizer_in_backward": True}}.items():
+        values = settings_of("full", max_norm=0, row_tokens=8192, **savers)
+        nabot.tune(conversations(), base=str(tiny_model_folder), out=tmp_path / name, **values)
+        saved.append(load_file(tmp_path / name / "adapter" / "adapter_model.safetensors"))
+        assert bool(again) == (name == "saving")
+    assert all(torch.equal(tensor, saved[1][name]) for name, tensor in saved[0].items())
 
 
 @pytest.mark.parametrize(("pair", "status"), [("rank=8", 2), ("dropout=0.3", 2), ("virtual_tokens=4", 0)])

@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from nabot.adapters import LoraConfig, VirtualConfig, WholeConfig
 from nabot.models.decoder import Decoder
+from nabot.models.recompute import Recompute
 from nabot.train.batches import Example, collate, microbatches
 from nabot.train.config import TrainConfig
 from nabot.train.loop import Trainer
@@ -20,6 +21,7 @@ from nabot.train.loss import answer_loss
 from nabot.train.step import mean_loss, train_step, trainable
 
 LENGTHS = [40, 3, 17, 16, 33, 2, 25]
+RECOMPUTED: tuple[Recompute, ...] = ("blocks", "attention")
 ADAPTERS = {
     "all_linear": LoraConfig(rank=4, alpha=8),
     "subset": LoraConfig(rank=3, alpha=5, targets="v_proj,down_proj", rank_pattern={"v_proj": 1}),
@@ -132,29 +134,31 @@ def test_neither_packing_nor_order_matters(
     assert_same((loss.item(), gradients(model)), plain(model, rows))  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("kind", RECOMPUTED)
 @pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_checkpointed_equals_plain(adapter: str, dtype: torch.dtype) -> None:
+def test_checkpointed_equals_plain(adapter: str, dtype: torch.dtype, kind: Recompute) -> None:
     model, rows = decoder("gqa", adapter, dtype), random_examples(LENGTHS)
     whole = stepped(model, [rows[:4], rows[4:]])
-    model.checkpoint_blocks = True
+    model.checkpoint = kind
     assert_same(stepped(model, [rows[:4], rows[4:]]), whole, dtype)
 
 
 def test_checkpointed_equals_plain_under_dropout() -> None:
     model = with_adapter(tiny_decoder("gqa", torch.float64), LoraConfig(rank=4, alpha=8, dropout=0.3)).train()
     rows, outcomes = random_examples(LENGTHS), []
-    for recompute in (False, True):
-        model.checkpoint_blocks = recompute
+    for kind in ("none", *RECOMPUTED):
+        model.checkpoint = kind
         torch.manual_seed(3)
         outcomes.append(stepped(model, [rows]))
-    assert_same(*outcomes)
+    for outcome in outcomes[1:]:
+        assert_same(outcome, outcomes[0])
 
 
 def test_checkpointing_keeps_less_for_the_backward_pass() -> None:
-    def kept_bytes(recompute: bool) -> int:
+    def kept_bytes(kind: Recompute) -> int:
         model = decoder(dtype=torch.float32)
-        model.checkpoint_blocks = recompute
+        model.checkpoint = kind
         count = [0]
 
         def keep(tensor: Tensor) -> Tensor:
@@ -166,7 +170,7 @@ def test_checkpointing_keeps_less_for_the_backward_pass() -> None:
             answer_loss(model, collate(random_examples(LENGTHS)))
         return count[0]
 
-    assert kept_bytes(True) < kept_bytes(False) / 4
+    assert kept_bytes("blocks") < kept_bytes("none") / 4
 
 
 def test_dropout_is_off_when_a_loss_is_measured() -> None:
