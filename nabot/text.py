@@ -227,6 +227,7 @@ ENGLISH: dict[str, str] = {
     "adapters.pickle": "{path}: an adapter saved as a pickle, which may run any program when it is read. Save it again as safetensors: with PEFT, model.save_pretrained(folder, safe_serialization=True).",
     "adapters.too_long": "{origin}: {count} virtual tokens do not fit into a model that reads {longest} tokens.",
     "adapters.no_start_text": 'there is no text for the virtual tokens to begin as. Give one with --set start_text="…", or --set start=vocab.',
+    "adapters.untied": "embedding and head have learned apart, and this model has one weight for both, so they cannot be written into it. Leave the adapter attached.",
     "adapters.empty": "{folder}: the adapter holds no tensor. It was not saved properly; tune again.",
     # ---- engine
     "engine.prompt_too_long": "the prompt has {tokens} tokens, the model takes {longest}. Shorten the facts or the conversation.",

@@ -10,6 +10,7 @@ import numpy as np
 from gguf import GGUFWriter
 from torch import Tensor
 
+from nabot.adapters.ends import learned_ends
 from nabot.adapters.lora import lora_groups
 from nabot.artifacts import new_file
 from nabot.errors import CheckpointError, ConfigError
@@ -24,8 +25,13 @@ def write_gguf_adapter(decoder: Decoder, path: Path) -> None:
     if not groups:
         raise CheckpointError(say("adapters.nothing_attached", folder=path))
     config = groups[0].config
-    if config.dora or any(group.biases for group in groups):
-        raise ConfigError(say("export.more_than_lora", what="dora" if config.dora else "bias"))
+    more = {
+        "dora": config.dora,
+        "bias": any(group.biases for group in groups),
+        "save_whole": bool(learned_ends(decoder)),
+    }
+    if any(more.values()):
+        raise ConfigError(say("export.more_than_lora", what=next(name for name, has in more.items() if has)))
     alpha = config.alpha
     with new_file(path) as aside:
         writer = GGUFWriter(str(aside), "llama")

@@ -8,6 +8,7 @@ from nabot.train.schedule import Schedule
 
 _STEPS_FOR_FACTS = 350
 _RATES = {"lora": 2e-3, "prefix": 5e-2, "prompt": 1e-1, "network": 1e-3, "full": 5e-5, "freeze": 1e-4}  # at width 576
+WHOLE_RATE = _RATES["full"] / _RATES["lora"]  # of an embedding or head beside LoRA, as a share of LoRA's (`save_whole`)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from nabot.adapters.peft_files import read_tensors
 from nabot.artifacts import new_folder
@@ -23,7 +24,7 @@ from nabot.models.decoder import Decoder
 from nabot.text import say
 from nabot.train.batches import Example, microbatches
 from nabot.train.checkpoints import RunState, load_newest, remove_folder, save_checkpoint, set_tensors
-from nabot.train.config import TrainConfig
+from nabot.train.config import WHOLE_RATE, TrainConfig
 from nabot.train.journal import Journal
 from nabot.train.schedule import factor
 from nabot.train.step import StepStats, is_finite, mean_loss, train_step, trainable
@@ -246,11 +247,12 @@ class Trainer:
 
 
 def _groups(decoder: Decoder, lora_plus: float) -> list[dict[str, Any]]:
-    """What learns, in order, with the factor of its rate; a group of its own for LoRA's B only where its rate differs."""
-    learning = trainable(decoder)
-    plus = [p for name, p in learning.items() if lora_plus != 1.0 and ".lora_b." in name]
-    rest = [p for p in learning.values() if not any(p is q for q in plus)]
-    return [{"params": part, "times": times} for part, times in ((rest, 1.0), (plus, lora_plus)) if part]
+    """What learns, in order, with the factor of its rate: a group for each factor."""
+    by_factor: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in trainable(decoder).items():
+        times = lora_plus if ".lora_b." in name else WHOLE_RATE if name.endswith(".learned") else 1.0
+        by_factor.setdefault(times, []).append(parameter)
+    return [{"params": part, "times": times} for times, part in by_factor.items()]
 
 
 def _timed(work: Callable[[], None]) -> float:

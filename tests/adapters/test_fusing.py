@@ -37,7 +37,14 @@ def assert_comes_back(model: Path, config: LoraConfig, dtype: torch.dtype = torc
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("config", [LoraConfig(rank=4), LoraConfig(rank=4, targets="v_proj,up_proj", dora=True)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        LoraConfig(rank=4),
+        LoraConfig(rank=4, targets="v_proj,up_proj", dora=True),
+        LoraConfig(rank=4, save_whole="embed_tokens,lm_head"),
+    ],
+)
 def test_a_folder_gives_the_weights_back_to_the_bit(
     config: LoraConfig, dtype: torch.dtype, tiny_model_folder: Path
 ) -> None:

@@ -67,6 +67,25 @@ def test_a_bot_is_gone_on_with_by_its_own_method(method: str, tmp_path: Path, ti
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.parametrize("base_bits", ["dense", "nf4"])
+def test_embedding_and_head_learn_beside_lora_and_are_gone_on_with(
+    base_bits: str, tmp_path: Path, tiny_model_folder: Path
+) -> None:
+    parent, child, whole = tmp_path / "parent", tmp_path / "child", {"save_whole": "embed_tokens,lm_head"}
+    few = settings_of("lora", base_bits=base_bits, dtype="bfloat16")
+    nabot.tune(conversations(), base=str(tiny_model_folder), out=parent, **few, **whole)
+    assert isinstance(nabot.load_bot(parent).chat(ASK, temperature=0), str)
+    rows = write_rows(tmp_path / "rows.jsonl", conversations(9))
+    again = ["tune", str(rows), "--from", str(parent), "--out", str(child), "--epochs", "1"]
+    assert run([*again, "--set", "save_whole=lm_head"]) == 2
+    assert not child.exists()
+    assert run([*again, "--set", "rehearsal_ratio=0", "--set", "save_whole=lm_head,embed_tokens"]) == 0
+    before, after = (load_file(f / "adapter" / "adapter_model.safetensors") for f in (parent, child))
+    for name in ("base_model.model.model.embed_tokens.weight", "base_model.model.lm_head.weight"):
+        assert before[name].dtype == torch.float32
+        assert not torch.equal(before[name], after[name])
+
+
 def test_weights_that_were_learned_in_float32_answer_in_bfloat16(tmp_path: Path, tiny_model_folder: Path) -> None:
     out = tmp_path / "bot"
     nabot.tune(conversations(), base=str(tiny_model_folder), out=out, **settings_of("full"))
