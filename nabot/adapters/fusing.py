@@ -6,11 +6,15 @@ from pathlib import Path
 import torch
 
 from nabot.adapters.ends import is_tied, learn_as_one, learned_ends
+from nabot.adapters.lora import LoraGroup
 from nabot.adapters.methods import Place, places
 from nabot.errors import CheckpointError, ConfigError
 from nabot.models.decoder import Decoder
+from nabot.models.packed import PackedGroup
 from nabot.models.stored import StoredTensor
 from nabot.text import say
+
+_MEASURED_ROWS = 256  # of one weight: enough to say how much its form would round
 
 
 def fuse(decoder: Decoder) -> list[Place]:
@@ -22,10 +26,27 @@ def fuse(decoder: Decoder) -> list[Place]:
     if is_tied(decoder) and learned_ends(decoder) and not learn_as_one(decoder):
         raise ConfigError(say("adapters.untied"))
     taken = places(decoder)
+    _refuse_packed(taken)
     for owner, attribute, part in taken:
         part.write_into_base()
         setattr(owner, attribute, part.base)
     return taken
+
+
+@torch.no_grad()
+def _refuse_packed(taken: Iterable[Place]) -> None:
+    """Raises ConfigError if weights are held in few bits, with what their rounding would make of what was learned."""
+    for _, _, part in taken:
+        if not isinstance(part, LoraGroup) or not isinstance(part.base, PackedGroup):
+            continue
+        for name, weight in part.fused():
+            wanted, before = weight[:_MEASURED_ROWS], part.base.member(name)[:_MEASURED_ROWS].to(weight)
+            rounded = part.base.rounded(name, wanted)
+            reason = say("adapters.not_written")
+            if rounded is not None:
+                off, learned = (float(torch.linalg.vector_norm(x - wanted)) for x in (rounded, before))
+                reason = say("adapters.rounded_away", share=off / learned if learned else 0.0)
+            raise ConfigError(say("adapters.fuse_packed", name=part.base.full_name(name, "weight"), reason=reason))
 
 
 @torch.no_grad()

@@ -160,13 +160,19 @@ class LoraGroup(nn.Module):
     # ---- what is in it
 
     @torch.no_grad()
-    def write_into_base(self) -> None:
-        """Makes the frozen weights compute what the group does. Raises ConfigError if they are packed."""
+    def fused(self) -> Iterator[tuple[str, Tensor]]:
+        """(member, the weight [out, in] that alone computes what it does) of every adapted member; not its bias."""
         for slot in self.slots:
             weight = self._merged(slot)
             if self.magnitude:
                 weight = (self.magnitude[slot.name] / self._norm(slot)).unsqueeze(1) * weight
-            self.base.overwrite(slot.name, weight)
+            yield slot.name, weight
+
+    @torch.no_grad()
+    def write_into_base(self) -> None:
+        """Makes the frozen weights compute what the group does. Raises ConfigError if they are packed."""
+        for name, weight in self.fused():
+            self.base.overwrite(name, weight)
         if self.biases and self.base.bias is not None:
             self.base.bias.data.add_(self._bias_change())
 

@@ -12,7 +12,7 @@ from tiny_models import gradients, random_examples, tiny_decoder, with_adapter
 from torch import Tensor
 from torch.testing import assert_close
 
-from nabot.adapters import AdapterConfig, LoraConfig, VirtualConfig
+from nabot.adapters import AdapterConfig, LoraConfig, VirtualConfig, fuse, lora_groups
 from nabot.errors import CheckpointError, ConfigError
 from nabot.models import packed
 from nabot.models.blocks import Blocks, eight_bits
@@ -284,3 +284,18 @@ def test_the_real_model_loses_little(
 def test_untouched_linears_stay_dense_by_default(mixed: Path) -> None:
     assert not any(isinstance(g, PackedGroup) for _, _, g in linear_groups(load_decoder(mixed)))
     assert not any(isinstance(g, PackedGroup) for _, _, g in linear_groups(tiny_decoder()))
+
+
+def test_fusing_into_a_form_that_is_only_read_says_so(tmp_path: Path) -> None:
+    decoder = with_adapter(load_decoder(write_mixed(tmp_path / "mixed.gguf"), base_bits="file"), LoraConfig())
+    with pytest.raises(ConfigError, match=r"q_proj\.weight.*does not write it"):  # Q4_K
+        fuse(decoder)
+    assert any(lora_groups(decoder))
+
+
+def test_fusing_into_a_form_that_is_written_says_what_rounding_loses(tmp_path: Path) -> None:
+    decoder = with_adapter(
+        load_decoder(write_mixed(tmp_path / "mixed.gguf"), base_bits="file"), LoraConfig(targets="k_proj")
+    )
+    with pytest.raises(ConfigError, match=r"k_proj\.weight.*\d+% of what was learned"):  # Q4_0
+        fuse(decoder)
