@@ -18,7 +18,7 @@ from nabot.models import packed
 from nabot.models.blocks import Blocks, eight_bits
 from nabot.models.decoder import Decoder
 from nabot.models.linear import linear_groups
-from nabot.models.loading import load_decoder
+from nabot.models.loading import few_bits, load_decoder
 from nabot.models.packed import PackedGroup
 from nabot.models.quantised import QuantisedGroup, quantise
 from nabot.tokenizer import load_tokenizer
@@ -259,6 +259,18 @@ def test_answers_are_written_with_the_kernels_for_a_few_rows(mixed: Path) -> Non
     assert all(isinstance(group, QuantisedGroup) and isinstance(group, PackedGroup) for group in groups)
     assert_close(read(ours, TOKENS), read(dense, TOKENS), atol=1e-4, rtol=1e-4)
     assert_close(written(ours, TOKENS), expected, atol=0.05 * float(expected.abs().max()), rtol=0)
+
+
+def test_few_bits_are_those_of_the_file_where_it_has_few(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = torch.device("cpu")
+    assert few_bits(mixed, cpu) == "file"
+    assert few_bits(mixed, torch.device("cuda")) == "nf4"  # blocks are computed on the processor
+    assert few_bits(tmp_path, cpu) == "nf4"  # a folder
+    for name, (shape, _) in LINEARS.items():
+        monkeypatch.setitem(LINEARS, name, (shape, Kind.F16))
+    assert few_bits(write_mixed(tmp_path / "wide.gguf"), cpu) == "nf4"
 
 
 # ---- on the real model
