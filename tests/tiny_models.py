@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nabot.adapters import AdapterConfig, LoraConfig, attach, lora_groups
+from nabot.adapters.ends import learned_ends
 from nabot.models.config import DecoderConfig
 from nabot.models.decoder import Decoder
 from nabot.models.huggingface import config_from
@@ -131,13 +132,15 @@ def random_tokens(*shape: int, seed: int = 0, vocab: int = VOCAB) -> Tensor:
 
 
 def with_lora(decoder: Decoder, config: LoraConfig = LoraConfig(rank=4, alpha=8), seed: int = 0) -> Decoder:
-    """An adapter that has learned something: neither A nor B is zero."""
+    """An adapter that has learned something: neither A nor B is zero, and what learns wholly is off its start."""
     attach(decoder, config)
     rng = torch.Generator().manual_seed(seed)
     for group in lora_groups(decoder):
         for _, a, b in group.tensors():
             a.copy_(torch.randn(a.shape, generator=rng) / a.shape[1] ** 0.5)
             b.copy_(torch.randn(b.shape, generator=rng) * 0.3)
+    for weight in learned_ends(decoder).values():
+        weight.add_(torch.randn(weight.shape, generator=rng) * 0.1)
     return decoder
 
 

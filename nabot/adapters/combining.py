@@ -69,7 +69,7 @@ def _check(folders: Sequence[Path], weights: Sequence[float], how: str, rank: in
 def _parts(folder: Path, weight: float) -> dict[str, Part]:
     """By full module name. Raises CheckpointError for what is more than A and B, or less."""
     raw, tensors = read_adapter(folder)
-    for field, plain in (("peft_type", "LORA"), ("use_dora", False), ("bias", "none")):
+    for field, plain in (("peft_type", "LORA"), ("use_dora", False), ("bias", "none"), ("modules_to_save", None)):
         if raw.get(field, plain) != plain:
             path, seen = folder / CONFIG, raw[field]
             raise CheckpointError(say("models.unsupported_field", path=path, field=field, seen=seen, expected=plain))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nabot.adapters.lora_config import LoraConfig
 from nabot.adapters.lora_linear import LoraLinear, Slot, add_low_rank
-from nabot.adapters.targets import chosen_names
+from nabot.adapters.targets import chosen_names, end_names
 from nabot.errors import ConfigError
 from nabot.models.batch import TokenBatch
 from nabot.models.linear import LinearGroup, linear_groups, member_rows
@@ -160,15 +160,25 @@ class LoraGroup(nn.Module):
     # ---- what is in it
 
     @torch.no_grad()
-    def write_into_base(self) -> None:
-        """Makes the frozen weights compute what the group does. Raises ConfigError if they are packed."""
+    def fused(self) -> Iterator[tuple[str, Tensor]]:
+        """(member, the weight [out, in] that alone computes what it does) of every adapted member; not its bias."""
         for slot in self.slots:
             weight = self._merged(slot)
             if self.magnitude:
                 weight = (self.magnitude[slot.name] / self._norm(slot)).unsqueeze(1) * weight
-            self.base.overwrite(slot.name, weight)
+            yield slot.name, weight
+
+    @torch.no_grad()
+    def write_into_base(self) -> None:
+        """Makes the frozen weights compute what the group does. Raises ConfigError if they are packed."""
+        for name, weight in self.fused():
+            self.base.overwrite(name, weight)
         if self.biases and self.base.bias is not None:
             self.base.bias.data.add_(self._bias_change())
+
+    def base_slots(self) -> Iterator[tuple[str, Tensor]]:
+        """What `write_into_base` changes, by tensor name."""
+        return self.base.slots()
 
     def tensors(self) -> Iterator[tuple[str, Tensor, Tensor]]:
         """(full module name, A [r, in], B [out, r]) of every adapted member; views, not copies."""
@@ -228,6 +238,7 @@ class Shape(NamedTuple):
     dora: bool
     bias: str
     start: str
+    whole: frozenset[str]
 
 
 def attach_lora(module: nn.Module, config: LoraConfig) -> None:
@@ -261,8 +272,9 @@ def attach_to(module: nn.Module, config: LoraConfig, chosen: set[str]) -> None:
 def shape_of(module: nn.Module, config: LoraConfig) -> dict[str, Shape]:
     """What `attach_lora` would adapt, by full module name. Raises ConfigError if a target names nothing."""
     known = [f"{g.path}.{m}" for _, _, g in linear_groups(module) for m in g.members if g.path]
+    common = (config.dora, config.bias, config.lora_start, end_names(config.save_whole))
     return {
-        name: Shape(config.rank_of(name), config.scale_of(name), config.dora, config.bias, config.lora_start)
+        name: Shape(config.rank_of(name), config.scale_of(name), *common)
         for name in chosen_names(known, config.targets, config.layers)
     }
 

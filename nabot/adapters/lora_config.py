@@ -28,6 +28,7 @@ class LoraConfig:
     rslora: bool = False  # scale alpha / √rank, so that high ranks learn, too (Kalajdzievski 2023, arXiv 2312.03732)
     bias: Literal["none", "lora_only", "all"] = "none"  # which of the model's own biases learn, too
     lora_start: Literal["random", "pissa"] = "random"  # pissa: W's own largest parts (Meng et al. 2024, 2404.02948)
+    save_whole: str = ""  # "embed_tokens,lm_head" or one of them: learn wholly beside, see `ends.py`
     dora: bool = False  # the length of every row of W learns apart from its direction (Liu et al. 2024, 2402.09353)
 
     def rank_of(self, name: str) -> int:

@@ -3,7 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nabot.adapters.lora import LoraConfig, Place, attach_lora, detach_lora, lora_groups, lora_places
+from torch import nn
+
+from nabot.adapters.ends import End, attach_ends, end_places
+from nabot.adapters.lora import LoraConfig, LoraGroup, attach_lora, lora_groups, lora_places
+from nabot.adapters.targets import end_names
 from nabot.adapters.virtual import VirtualConfig, attach_virtual
 from nabot.adapters.whole import WholeConfig, attach_whole, detach_whole
 from nabot.adapters.whole import tensors_of as weights_that_learn
@@ -13,6 +17,7 @@ from nabot.text import say
 
 METHODS = ("lora", "prefix", "prompt", "ptuning", "full", "freeze")
 AdapterConfig = LoraConfig | VirtualConfig | WholeConfig
+Place = tuple[nn.Module, str, LoraGroup | End]  # owner, attribute, and what stands there in place of its `base`
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ def attach(decoder: Decoder, config: AdapterConfig, text: Sequence[int] = ()) ->
     refuse_second(decoder)
     if isinstance(config, LoraConfig):
         attach_lora(decoder, config)
+        attach_ends(decoder, end_names(config.save_whole))
     elif isinstance(config, VirtualConfig):
         attach_virtual(decoder, config, text)
     else:
@@ -39,18 +45,24 @@ def attach(decoder: Decoder, config: AdapterConfig, text: Sequence[int] = ()) ->
 
 def detach(decoder: Decoder) -> Detached:
     """Takes off whatever is attached. Weights that have learned stay as they are."""
-    taken = Detached(tuple(lora_places(decoder)), decoder.beginning)
-    detach_lora(decoder)
+    taken = Detached(tuple(places(decoder)), decoder.beginning)
+    for owner, attribute, part in taken.places:
+        setattr(owner, attribute, part.base)
     detach_whole(decoder)
     decoder.beginning = None
     return taken
 
 
+def places(decoder: Decoder) -> list[Place]:
+    """What LoRA has put in the place of something else."""
+    return [*lora_places(decoder), *end_places(decoder)]
+
+
 def put_on(decoder: Decoder, adapter: Detached) -> None:
     """The inverse of `detach`. Raises ConfigError if another adapter is attached."""
     refuse_second(decoder)
-    for owner, attribute, group in adapter.places:
-        setattr(owner, attribute, group)
+    for owner, attribute, part in adapter.places:
+        setattr(owner, attribute, part)
     decoder.beginning = adapter.beginning
 
 

@@ -10,11 +10,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from nabot.adapters.ends import TENSORS, ends_have_learned, is_tied, learn_as_one, learned_ends, put_ends
 from nabot.adapters.filling import fill
-from nabot.adapters.lora import attach_to, config_of, detach_lora, lora_groups
+from nabot.adapters.lora import attach_to, config_of, lora_groups
 from nabot.adapters.lora_config import LoraConfig
-from nabot.adapters.targets import layer_of
+from nabot.adapters.methods import detach
+from nabot.adapters.targets import ENDS, layer_of
 from nabot.errors import CheckpointError
+from nabot.models.decoder import Decoder
 from nabot.models.linear import linear_groups
 from nabot.text import say
 
@@ -25,7 +28,6 @@ _KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.(lora_((?P<part>[AB])\.we
 _REFUSED = {
     "fan_in_fan_out": False,
     "lora_bias": False,
-    "modules_to_save": None,
     "layer_replication": None,
     "trainable_token_indices": None,
     "alora_invocation_tokens": None,
@@ -44,9 +46,9 @@ def is_attached(module: nn.Module) -> bool:
     return any(lora_groups(module))
 
 
-def tensors_of(module: nn.Module) -> dict[str, Tensor]:
+def tensors_of(module: Decoder) -> dict[str, Tensor]:
     """The tensors by PEFT's names; views, not copies, but for what began as a part of the weights."""
-    found: dict[str, Tensor] = {}
+    found = {_end_key(name): weight for name, weight in learned_ends(module).items()}
     for group in lora_groups(module):
         for name, a, b in group.saved():
             found[key_of(name, "A")], found[key_of(name, "B")] = a, b
@@ -58,18 +60,38 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def load(module: nn.Module, raw: dict[str, Any], tensors: dict[str, Tensor], folder: Path) -> LoraConfig:
+def load(module: Decoder, raw: dict[str, Any], tensors: dict[str, Tensor], folder: Path) -> LoraConfig:
     """Attaches the adapter. Raises CheckpointError naming the tensor; then nothing is attached."""
-    ranks = ranks_of(tensors, folder)
-    config = config_of_file(raw, ranks, folder)
+    as_one = bool(raw.get("ensure_weight_tying")) and is_tied(module)
+    ends = _ends_of_file(raw, folder)
+    ends = set(ENDS) if ends and as_one else ends
+    ranks = ranks_of({key: t for key, t in tensors.items() if key not in map(_end_key, ends)}, folder)
+    config = replace(config_of_file(raw, ranks, folder), save_whole=",".join(sorted(ends)))
     _check_modules(module, raw, set(ranks), folder)
     attach_to(module, config, set(ranks))
+    put_ends(module, ends, as_one=as_one)
     try:
         fill(tensors_of(module), tensors, folder)
     except CheckpointError:
-        detach_lora(module)
+        detach(module)
         raise
     return config
+
+
+def _ends_of_file(raw: dict[str, Any], folder: Path) -> set[str]:
+    """Those among `modules_to_save`, which may name them in full. Raises CheckpointError for any other module."""
+    asked = raw.get("modules_to_save") or []
+    names = {str(name).removeprefix("model.") for name in asked}
+    if not names <= set(ENDS):
+        path, expected = folder / "adapter_config.json", ", ".join(ENDS)
+        raise CheckpointError(
+            say("models.unsupported_field", path=path, field="modules_to_save", seen=asked, expected=expected)
+        )
+    return names
+
+
+def _end_key(name: str) -> str:
+    return f"{_PREFIX}{TENSORS[name]}"
 
 
 def config_of_file(raw: dict[str, Any], ranks: dict[str, int], folder: Path) -> LoraConfig:
@@ -108,9 +130,9 @@ def _refuse_other_arithmetic(raw: dict[str, Any], folder: Path) -> None:
         )
 
 
-def has_learned(module: nn.Module) -> bool:
-    """Some B is not as it began: what a saved adapter must be able to say of itself."""
-    return any(group.has_learned() for group in lora_groups(module))
+def has_learned(module: Decoder) -> bool:
+    """Some B, or a weight that learns wholly, is not as it began: what a saved adapter must be able to say of itself."""
+    return any(group.has_learned() for group in lora_groups(module)) or ends_have_learned(module)
 
 
 def key_of(module: str, part: str) -> str:
@@ -170,12 +192,14 @@ def _targets_text(targets: Any) -> str:
     return f"/{targets}/" if isinstance(targets, str) else ",".join(sorted(targets or ()))
 
 
-def config_json(module: nn.Module) -> dict[str, Any]:
+def config_json(module: Decoder) -> dict[str, Any]:
     config = _plain_form(config_of(module))
     names = [name for group in lora_groups(module) for name, _, _ in group.tensors()]
     known = [f"{g.path}.{m}" for _, _, g in linear_groups(module) for m in g.members]
     targets, layers = _described(set(names), known)
-    return json_of(config, names) | {"target_modules": targets, "layers_to_transform": layers}
+    ends = {"modules_to_save": sorted(learned_ends(module)) or None}
+    tying = {"ensure_weight_tying": True} if learn_as_one(module) else {}
+    return json_of(config, names) | {"target_modules": targets, "layers_to_transform": layers} | ends | tying
 
 
 def json_of(config: LoraConfig, names: list[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which linears are adapted. In: the names that a model has and what was asked for, out: the names that are meant."""
+"""What is adapted, or learns wholly. In: the names that a model has and what was asked for, out: those that are meant."""
 
 import re
 
@@ -6,6 +6,7 @@ from nabot.errors import ConfigError
 from nabot.text import near_names, say
 
 ALL_LINEAR = "all-linear"
+ENDS = ("embed_tokens", "lm_head")  # what can learn wholly beside LoRA, see `ends.py`
 _LAYER = re.compile(r"\.(\d+)\.")  # of "model.layers.7.mlp.up_proj": the first number, as PEFT reads it
 _RANGE = re.compile(r"\s*(\d{1,6})\s*(?:-\s*(\d{1,6})\s*)?")
 
@@ -20,6 +21,15 @@ def chosen_names(known: list[str], targets: str, layers: str = "") -> set[str]:
     if not kept:
         raise ConfigError(say("adapters.no_target_there", targets=targets, layers=layers))
     return kept
+
+
+def end_names(save_whole: str) -> frozenset[str]:
+    """ "embed_tokens,lm_head" → the names. Raises ConfigError for one that is not among ENDS."""
+    names = frozenset(name.strip() for name in save_whole.split(",") if name.strip())
+    for name in sorted(names.difference(ENDS)):
+        near, allowed = near_names(name, ENDS), ", ".join(ENDS)
+        raise ConfigError(say("settings.bad_choice", key="save_whole", value=name, near=near, allowed=allowed))
+    return names
 
 
 def layer_of(name: str) -> int:

@@ -223,6 +223,20 @@ def chat(
     talk(bot, base=base, system=system, pairs=set_ or [])
 
 
+@app.command(help=say("help.export"))
+def export(
+    bot: Annotated[Path, typer.Argument(help=say("help.bot"))],
+    form: Annotated[str, typer.Option("--format", help=say("help.format"))],
+    out: Annotated[Path, typer.Option("--out", metavar="PATH", help=say("help.export_out"))],
+    base: Base = "",
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    from nabot.cli.exporting import export_bot
+
+    export_bot(bot, form, out, base=base, force=force, as_json=json)
+
+
 @app.command(help=say("help.demo"))
 def demo(
     out: Annotated[Path, typer.Option("--out", metavar="BOT", help=say("help.out"))] = Path("bots/dal-cafe"),

@@ -21,22 +21,21 @@ def compare_methods(
     as_json: bool,
 ) -> None:
     """Checks what can be checked at once, then runs every cell that has not been run."""
-    from nabot.adapters import METHODS
     from nabot.artifacts import write_file
     from nabot.data import read_conversations
     from nabot.evals.comparison import base_line, markdown, picture
     from nabot.recipes.compare import Comparison, compare, loss_curves
-    from nabot.recipes.settings import parse_pairs
+    from nabot.recipes.settings import METHOD_NAMES, parse_pairs
 
     chosen = [name.strip() for name in methods.split(",") if name.strip()]
     for name in chosen:
-        if name not in METHODS:
-            near, allowed = near_names(name, METHODS), ", ".join(METHODS)
+        if name not in METHOD_NAMES:
+            near, allowed = near_names(name, METHOD_NAMES), ", ".join(METHOD_NAMES)
             raise ConfigError(say("settings.bad_choice", key="methods", value=name, near=near, allowed=allowed))
         if chosen.count(name) > 1:
             raise ConfigError(say("compare.repeated", method=name))
     if not chosen:
-        raise ConfigError(say("compare.no_method", known=", ".join(METHODS)))
+        raise ConfigError(say("compare.no_method", known=", ".join(METHOD_NAMES)))
     read_conversations(data)  # faults in the rows are told before the base sits its exam
     asked = Comparison(
         data=tuple(data),

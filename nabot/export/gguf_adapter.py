@@ -10,9 +10,11 @@ import numpy as np
 from gguf import GGUFWriter
 from torch import Tensor
 
+from nabot.adapters.ends import learned_ends
 from nabot.adapters.lora import lora_groups
 from nabot.artifacts import new_file
 from nabot.errors import CheckpointError, ConfigError
+from nabot.ggufio import open_gguf
 from nabot.models.decoder import Decoder
 from nabot.models.gguf import in_pairs, name_in_gguf
 from nabot.text import say
@@ -24,8 +26,13 @@ def write_gguf_adapter(decoder: Decoder, path: Path) -> None:
     if not groups:
         raise CheckpointError(say("adapters.nothing_attached", folder=path))
     config = groups[0].config
-    if config.dora or any(group.biases for group in groups):
-        raise ConfigError(say("export.more_than_lora", what="dora" if config.dora else "bias"))
+    more = {
+        "dora": config.dora,
+        "bias": any(group.biases for group in groups),
+        "save_whole": bool(learned_ends(decoder)),
+    }
+    if any(more.values()):
+        raise ConfigError(say("export.more_than_lora", what=next(name for name, has in more.items() if has)))
     alpha = config.alpha
     with new_file(path) as aside:
         writer = GGUFWriter(str(aside), "llama")
@@ -44,6 +51,15 @@ def write_gguf_adapter(decoder: Decoder, path: Path) -> None:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
+        open_gguf(aside)  # raises if it was cut off
+
+
+def is_gguf_adapter(path: Path) -> bool:
+    """Whether there is a file of this kind, whoever wrote it."""
+    try:
+        return bool(open_gguf(path).metadata.get("general.type") == "adapter")
+    except CheckpointError:
+        return False
 
 
 def _numbers(x: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

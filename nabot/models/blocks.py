@@ -35,6 +35,15 @@ class Blocks(PackedWeight):
         for rows, some in zip(place.split(rows_at_once), data.split(rows_at_once), strict=True):
             dequantise_into(rows, reader(some.view(-1)), self.kind, some.numel())
 
+    def repacked(self, weight_OD: Tensor) -> "Blocks | None":
+        import gguf
+
+        try:
+            data = gguf.quants.quantize(weight_OD.float().cpu().numpy(), gguf.GGMLQuantizationType[self.kind])
+        except NotImplementedError:
+            return None
+        return Blocks(self.kind, torch.from_numpy(data.view("uint8")), weight_OD.shape[1])
+
 
 def eight_bits(weight_OD: Tensor) -> Blocks:
     """The nearest blocks of Q8_0: q · scale, q in -127..127, the scale a float16.

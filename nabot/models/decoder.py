@@ -119,10 +119,12 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.beginning: Beginning | None = None  # set from outside
+        self.reader: nn.Module | None = None  # the same: [N] → [N, D], in place of the embedding
         self.embedding = nn.Parameter(torch.empty(config.vocab_size, config.width), requires_grad=False)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
         self.norm = Norm("model.norm", config.width, config.norm_eps)
-        self.output = None if config.tie_embeddings else LinearGroup("", {"lm_head": config.vocab_size}, config.width)
+        head = None if config.tie_embeddings else LinearGroup("", {"lm_head": config.vocab_size}, config.width)
+        self.output: nn.Module | None = head  # a `Projection`
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """Logits [B, T, V] of B rows of T tokens, each row a document of its own."""
@@ -132,6 +134,8 @@ class Decoder(nn.Module):
 
     def embed(self, tokens_N: Tensor) -> Tensor:
         """[N] → [N, D]."""
+        if self.reader is not None:
+            return self.reader(tokens_N)
         if self.beginning is not None:
             return self.beginning.embed(tokens_N, self.embedding)
         return F.embedding(tokens_N, self.embedding)

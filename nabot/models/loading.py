@@ -5,6 +5,7 @@ linears stay packed (`nabot.models.packed`), and a base takes a quarter of the m
 """
 
 from collections.abc import Callable, Iterable
+from math import prod
 from pathlib import Path
 
 import torch
@@ -54,6 +55,15 @@ def _check(base_bits: str, model: Path, device: torch.device) -> None:
         raise ConfigError(say("models.not_in_blocks", path=model))
     if base_bits == "file" and device.type != "cpu":
         raise ConfigError(say("models.blocks_need_cpu", device=device.type))
+
+
+def few_bits(model: Path, device: torch.device) -> str:
+    """The form among BASE_BITS that takes few bits and loses least: the file's own where it has them, else nf4."""
+    if model.suffix != ".gguf" or device.type != "cpu":
+        return "nf4"
+    tensors = gguf.open_model(model)[0].tensors
+    linears = [t for name, t in tensors.items() if name.startswith("blk.") and len(t.shape) > 1]
+    return "file" if 8 * sum(t.num_bytes for t in linears) < 16 * sum(prod(t.shape) for t in linears) else "nf4"
 
 
 def _as_stored(stored: StoredTensor) -> PackedWeight:

@@ -71,6 +71,9 @@ class NormalFloat4(PackedWeight):
             rows.copy_(weight_BE.view(-1)[: rows.numel()].view_as(rows))
             start += len(rows)
 
+    def repacked(self, weight_OD: Tensor) -> "NormalFloat4":
+        return NormalFloat4(weight_OD)
+
     def _scales(self, first: int, last: int) -> Tensor:
         """Of the blocks from first to last, [blocks, 1]."""
         groups = slice(first // _SCALES, -(-last // _SCALES))

@@ -37,6 +37,10 @@ class PackedWeight(nn.Module):
         """Writes the rows from `start`, a multiple of 64, as numbers to `place` [rows, D], contiguous, of any dtype."""
         raise NotImplementedError
 
+    def repacked(self, weight_OD: Tensor) -> "PackedWeight | None":
+        """Other numbers in the same form, rounded; None: nabot reads this form and does not write it."""
+        raise NotImplementedError
+
 
 class PackedGroup(LinearGroup):
     """A linear group whose members are packed, each in its own form. Members are put into `packed` by the loader."""
@@ -96,6 +100,14 @@ class PackedGroup(LinearGroup):
         weight = torch.empty(self.shape_of(name), dtype=self.dtype, device=self.device)
         self._packed(name).unpack_into(weight, 0)
         return weight
+
+    def rounded(self, name: str, weight_OD: Tensor) -> Tensor | None:
+        """What would become of these numbers in the form of a member; None if that is not written here."""
+        again = self._packed(name).repacked(weight_OD)
+        if again is None:
+            return None
+        again.to(weight_OD.device).unpack_into(place := torch.empty_like(weight_OD), 0)
+        return place
 
     def overwrite(self, name: str, weight: Tensor) -> NoReturn:
         """Packed weights stay what they are. Raises ConfigError."""

@@ -117,6 +117,7 @@ def _arguments(asked: Comparison, method: str) -> Iterator[str]:
     own = {key: value for key, value in pairs.items() if key in Settings(method=method).own_keys()}
     settings = Settings(method=method).with_values({**own, "minutes": asked.minutes})
     settings.check_together()
+    settings.check_given()
     if isinstance(settings.adapter, VirtualConfig):
         settings.adapter.chosen_encoder()
     yield from (*map(str, asked.data), "--base", asked.base, "--method", method, "--exam", str(asked.exam))

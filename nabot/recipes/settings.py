@@ -22,6 +22,9 @@ from nabot.errors import ConfigError
 from nabot.text import near_names, say
 from nabot.train.config import TrainConfig
 
+QLORA = "qlora"  # LoRA in a word of its own, see `recipes/qlora.py`
+METHOD_NAMES = ("lora", QLORA, *(method for method in METHODS if method != "lora"))  # what a person may ask for
+_LORAS = ("lora", QLORA)
 _THREADS_A_CORE = 4
 _TOP_LAYERS = 4  # that `freeze` leaves to learn
 _VIRTUAL: dict[str, VirtualMethod] = {method: method for method in get_args(VirtualMethod)}
@@ -74,15 +77,17 @@ class Settings:
         return {**flat, "method": self.method}
 
     def check_given(self) -> None:
-        """Raises ConfigError for a key that was asked for and that this method does not look at."""
+        """Raises ConfigError for a key that was asked for and that this method does not look at, or contradicts."""
         for key in sorted(self.given - self.own_keys() - {"method"}):
             own = ", ".join(sorted(self.own_keys() - _names(TrainConfig).keys())) or say("settings.none")
             raise ConfigError(say("settings.idle", key=key, method=self.method, own=own))
+        if self.method == QLORA and "base_bits" in self.given:
+            self._require("base_bits", lambda v: v != "dense", "file, nf4, int8 (qlora)")
 
     def own_keys(self) -> set[str]:
         """What this method looks at."""
         idle = {"method"} | ({"top_layers"} if self.method == "full" else set())
-        idle |= set() if self.method == "lora" else {"lora_plus"}
+        idle |= set() if self.method in _LORAS else {"lora_plus"}
         idle |= {"places"} if self.method == "prefix" else set()  # keys and values stand in front
         return {*asdict(self.adapter), *_names(TrainConfig)} - idle
 
@@ -191,7 +196,7 @@ def read_toml(path: Path) -> dict[str, Value]:
 
 def _keys() -> list[tuple[str, Any]]:
     keys = [(name, get_type_hints(kind)[name]) for kind in _RECORDS.values() for name in _names(kind)]
-    return [("method", Literal[METHODS]), *keys]
+    return [("method", Literal[METHOD_NAMES]), *keys]
 
 
 def _names(kind: type) -> dict[str, None]:

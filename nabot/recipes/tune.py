@@ -39,6 +39,7 @@ from nabot.recipes.finishing import figures_of, save_bot
 from nabot.recipes.manifest import write_manifest
 from nabot.recipes.opening import Opened, open_source
 from nabot.recipes.progress import EXAM, Progress
+from nabot.recipes.qlora import spelt_out
 from nabot.recipes.rehearsal import rehearsal
 from nabot.recipes.request import TuneRequest, Watcher
 from nabot.recipes.runfiles import (
@@ -90,11 +91,13 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     began = time.monotonic()
     out = request.out
     refuse_to_overwrite(out, force=request.force)
-    request = replace(request, settings=_of_parents_method(request))
+    request = replace(request, settings=_like_parent(request))
     request.settings.check_threads()
     request.settings.check_given()
     request.settings.check_together()
     plan = _planned(request)
+    request = replace(request, settings=spelt_out(request.settings, plan.base, watcher.pulling))
+    plan = replace(plan, settings=request.settings.as_dict())
     exam = b""
     if request.exam is not None:
         read_exam(request.exam)  # its faults are told before anything is tuned
@@ -142,16 +145,22 @@ def resume(out: Path, watcher: Watcher = Watcher()) -> dict[str, Any]:
     return _work(out, plan, _prepared(plan, read_rows(out / RUN), start, out, watcher), watcher, began)
 
 
-def _of_parents_method(request: TuneRequest) -> Settings:
-    """The settings; with `--from`, for the method of that bot unless another was asked for (and is refused later)."""
+def _like_parent(request: TuneRequest) -> Settings:
+    """The settings; with `--from`, with that bot's method, unless another was asked for (and is refused later), and with
+    its base held as it was, unless that was asked for otherwise."""
     settings = request.settings
-    if request.start_from and "method" not in settings.given:
-        settings = replace(settings, method=read_record(request.start_from).method)
+    if not request.start_from:
+        return settings
+    parent: Any = read_record(request.start_from)
+    if "method" not in settings.given:
+        settings = replace(settings, method=parent.method)
+    if "base_bits" not in settings.given:
+        settings = replace(settings, train=replace(settings.train, base_bits=parent.base_bits))
     return settings
 
 
 def _planned(request: TuneRequest) -> RunPlan:
-    base, template, system, settings = request.base, request.template, request.system, request.settings
+    base, template, system = request.base, request.template, request.system
     if request.start_from:
         if request.start_from.resolve() == request.out.resolve():
             raise ConfigError(say("tune.from_itself", out=request.out))
@@ -167,7 +176,6 @@ def _planned(request: TuneRequest) -> RunPlan:
         start="start" if request.start_from else "",
         parent=str(request.start_from or ""),
         began=datetime.now().isoformat(timespec="seconds"),
-        settings=settings.as_dict(),
         inputs={str(p): file_sha256(p) for p in request.inputs},
     )
 

@@ -10,6 +10,7 @@ from nabot.train.schedule import Schedule
 _STEPS_FOR_FACTS = 350
 _RATES = {"lora": 2e-3, "network": 1e-3, "full": 5e-5, "freeze": 1e-4}  # at width 576
 _RATES_IN_UNITS = {"prefix": 3e-2, "prompt": 3e-1}  # of the spread of what they begin as, at any width
+WHOLE_RATE = _RATES["full"] / _RATES["lora"]  # of an embedding or head beside LoRA, as a share of LoRA's (`save_whole`)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from nabot.models.decoder import Decoder
 from nabot.text import say
 from nabot.train.batches import Example, microbatches
 from nabot.train.checkpoints import RunState, load_newest, remove_folder, save_checkpoint, set_tensors
-from nabot.train.config import TrainConfig
+from nabot.train.config import WHOLE_RATE, TrainConfig
 from nabot.train.in_backward import InBackward, refuse_two_passes
 from nabot.train.journal import Journal
 from nabot.train.masters import Masters
@@ -261,10 +261,12 @@ class Trainer:
 
 
 def _groups(learning: Mapping[str, nn.Parameter], lora_plus: float) -> list[dict[str, Any]]:
-    """What learns, in order, with the factor of its rate; a group of its own for LoRA's B only where its rate differs."""
-    plus = [p for name, p in learning.items() if lora_plus != 1.0 and ".lora_b." in name]
-    rest = [p for p in learning.values() if not any(p is q for q in plus)]
-    return [{"params": part, "times": times} for part, times in ((rest, 1.0), (plus, lora_plus)) if part]
+    """What learns, in order, with the factor of its rate: a group for each factor."""
+    by_factor: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in learning.items():
+        times = lora_plus if ".lora_b." in name else WHOLE_RATE if name.endswith(".learned") else 1.0
+        by_factor.setdefault(times, []).append(parameter)
+    return [{"params": part, "times": times} for times, part in by_factor.items()]
 
 
 def _timed(work: Callable[[], None]) -> float:

@@ -8,9 +8,11 @@ import torch
 from tiny_models import random_tokens, with_lora
 
 from nabot.adapters import LoraConfig, adapter_tensors, fuse, lora_groups, unfuse
-from nabot.errors import CheckpointError
+from nabot.errors import CheckpointError, ConfigError
 from nabot.models import gguf, huggingface
+from nabot.models.blocks import eight_bits
 from nabot.models.loading import load_decoder
+from nabot.models.nf4 import NormalFloat4
 from nabot.models.stored import StoredTensor
 
 TOKENS_BT = random_tokens(2, 19)
@@ -37,7 +39,14 @@ def assert_comes_back(model: Path, config: LoraConfig, dtype: torch.dtype = torc
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("config", [LoraConfig(rank=4), LoraConfig(rank=4, targets="v_proj,up_proj", dora=True)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        LoraConfig(rank=4),
+        LoraConfig(rank=4, targets="v_proj,up_proj", dora=True),
+        LoraConfig(rank=4, save_whole="embed_tokens,lm_head"),
+    ],
+)
 def test_a_folder_gives_the_weights_back_to_the_bit(
     config: LoraConfig, dtype: torch.dtype, tiny_model_folder: Path
 ) -> None:
@@ -46,6 +55,22 @@ def test_a_folder_gives_the_weights_back_to_the_bit(
 
 def test_a_gguf_file_gives_the_weights_back_to_the_bit(smollm2_gguf: Path) -> None:
     assert_comes_back(smollm2_gguf, LoraConfig(rank=4, targets="k_proj,down_proj"))
+
+
+@pytest.mark.parametrize("base_bits", ["nf4", "int8"])
+@torch.no_grad()
+def test_weights_of_few_bits_are_refused_with_what_rounding_would_lose(base_bits: str, tiny_model_folder: Path) -> None:
+    decoder = with_lora(load_decoder(tiny_model_folder, base_bits=base_bits), LoraConfig(rank=4, alpha=0.02))
+    before, first = decoder(TOKENS_BT), next(lora_groups(decoder))
+    with pytest.raises(ConfigError, match=r"q_proj\.weight.*base_bits=dense") as caught:
+        fuse(decoder)
+    assert torch.equal(decoder(TOKENS_BT), before)
+    name, weight = next(iter(first.fused()))
+    packed = NormalFloat4(weight) if base_bits == "nf4" else eight_bits(weight)
+    packed.unpack_into(rounded := torch.empty_like(weight), 0)
+    share = (rounded - weight).norm() / (weight - first.base.member(name)).norm()
+    assert f"would be {share:.0%} of what was learned" in str(caught.value)
+    assert share > (1 if base_bits == "nf4" else 0.1)
 
 
 def test_a_weight_that_the_file_lacks_is_named(tiny_model_folder: Path) -> None:

@@ -13,6 +13,7 @@ TOKENS_BT = random_tokens(2, 9)
 ADAPTERS: dict[str, AdapterConfig] = {
     "lora": LoraConfig(rank=4, alpha=8),
     "dora": LoraConfig(rank=4, alpha=8, dora=True),
+    "both_ends": LoraConfig(rank=4, alpha=8, save_whole="embed_tokens,lm_head"),
     "prompt": VirtualConfig(method="prompt", virtual_tokens=3),
     "prefix": VirtualConfig(method="prefix", virtual_tokens=3),
 }
@@ -23,9 +24,10 @@ def num_tensors() -> int:
     return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
 
 
+@pytest.mark.parametrize("variant", ["gqa", "tied"])
 @torch.no_grad()
-def test_a_thousand_switches_change_nothing_and_leak_nothing() -> None:
-    decoder = tiny_decoder("gqa")
+def test_a_thousand_switches_change_nothing_and_leak_nothing(variant: str) -> None:
+    decoder = tiny_decoder(variant)
     base, answers, kept = decoder(TOKENS_BT), {}, {}
     for name, config in ADAPTERS.items():
         with_adapter(decoder, config)

@@ -12,13 +12,13 @@ from tiny_models import gradients, random_examples, tiny_decoder, with_adapter
 from torch import Tensor
 from torch.testing import assert_close
 
-from nabot.adapters import AdapterConfig, LoraConfig, VirtualConfig
+from nabot.adapters import AdapterConfig, LoraConfig, VirtualConfig, fuse, lora_groups
 from nabot.errors import CheckpointError, ConfigError
 from nabot.models import packed
 from nabot.models.blocks import Blocks, eight_bits
 from nabot.models.decoder import Decoder
 from nabot.models.linear import linear_groups
-from nabot.models.loading import load_decoder
+from nabot.models.loading import few_bits, load_decoder
 from nabot.models.packed import PackedGroup
 from nabot.models.quantised import QuantisedGroup, quantise
 from nabot.tokenizer import load_tokenizer
@@ -261,6 +261,18 @@ def test_answers_are_written_with_the_kernels_for_a_few_rows(mixed: Path) -> Non
     assert_close(written(ours, TOKENS), expected, atol=0.05 * float(expected.abs().max()), rtol=0)
 
 
+def test_few_bits_are_those_of_the_file_where_it_has_few(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = torch.device("cpu")
+    assert few_bits(mixed, cpu) == "file"
+    assert few_bits(mixed, torch.device("cuda")) == "nf4"  # blocks are computed on the processor
+    assert few_bits(tmp_path, cpu) == "nf4"  # a folder
+    for name, (shape, _) in LINEARS.items():
+        monkeypatch.setitem(LINEARS, name, (shape, Kind.F16))
+    assert few_bits(write_mixed(tmp_path / "wide.gguf"), cpu) == "nf4"
+
+
 # ---- on the real model
 
 
@@ -284,3 +296,18 @@ def test_the_real_model_loses_little(
 def test_untouched_linears_stay_dense_by_default(mixed: Path) -> None:
     assert not any(isinstance(g, PackedGroup) for _, _, g in linear_groups(load_decoder(mixed)))
     assert not any(isinstance(g, PackedGroup) for _, _, g in linear_groups(tiny_decoder()))
+
+
+def test_fusing_into_a_form_that_is_only_read_says_so(tmp_path: Path) -> None:
+    decoder = with_adapter(load_decoder(write_mixed(tmp_path / "mixed.gguf"), base_bits="file"), LoraConfig())
+    with pytest.raises(ConfigError, match=r"q_proj\.weight.*does not write it"):  # Q4_K
+        fuse(decoder)
+    assert any(lora_groups(decoder))
+
+
+def test_fusing_into_a_form_that_is_written_says_what_rounding_loses(tmp_path: Path) -> None:
+    decoder = with_adapter(
+        load_decoder(write_mixed(tmp_path / "mixed.gguf"), base_bits="file"), LoraConfig(targets="k_proj")
+    )
+    with pytest.raises(ConfigError, match=r"k_proj\.weight.*\d+% of what was learned"):  # Q4_0
+        fuse(decoder)

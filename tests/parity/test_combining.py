@@ -118,7 +118,12 @@ def test_adapters_of_other_models_are_named_by_their_module(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("config", "field"), [(LoraConfig(rank=4, dora=True), "use_dora"), (LoraConfig(rank=4, bias="all"), "bias")]
+    ("config", "field"),
+    [
+        (LoraConfig(rank=4, dora=True), "use_dora"),
+        (LoraConfig(rank=4, bias="all"), "bias"),
+        (LoraConfig(rank=4, save_whole="lm_head"), "modules_to_save"),
+    ],
 )
 def test_more_than_a_plain_lora_is_refused(config: LoraConfig, field: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=field):

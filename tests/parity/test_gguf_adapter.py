@@ -119,9 +119,12 @@ def test_the_file_holds_every_pair_under_llama_cpps_names(tmp_path: Path) -> Non
                 assert np.array_equal(found[f"blk.{layer}.ffn_down.weight.lora_b"], b.numpy())
 
 
-def test_what_llama_cpp_could_not_compute_is_refused(tmp_path: Path) -> None:
-    decoder = with_lora(tiny_decoder("gqa"), LoraConfig(rank=4, alpha=8, dora=True))
-    with pytest.raises(ConfigError, match="dora"):
+@pytest.mark.parametrize(
+    ("config", "told"), [(LoraConfig(dora=True), "dora"), (LoraConfig(save_whole="lm_head"), "save_whole")]
+)
+def test_what_llama_cpp_could_not_compute_is_refused(config: LoraConfig, told: str, tmp_path: Path) -> None:
+    decoder = with_lora(tiny_decoder("gqa"), config)
+    with pytest.raises(ConfigError, match=told):
         write_gguf_adapter(decoder, tmp_path / "a.gguf")
     assert not list(tmp_path.iterdir())
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 from tiny_model import conversations, questions, write_rows
 
-from nabot.bot import RUN, is_finished
+from nabot.bot import RUN, is_finished, read_record
 from nabot.cli import run
 from nabot.recipes.compare import minutes_to
 
@@ -47,6 +47,19 @@ def test_each_cell_is_a_bot_and_a_row_and_is_never_run_again(
     assert (tmp_path / "out" / "table.md").read_text(encoding="utf-8").count("\n| ") == 3
     assert run(command) == 0  # figures of speed would differ if it had run again
     assert json.loads(capsys.readouterr().out) == first
+
+
+def test_qlora_is_a_row_of_its_own(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*command, "--methods", "lora,qlora", "--set", "lora_plus=4"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["method"] for row in found["rows"]] == ["lora", "qlora"]
+    assert [read_record(tmp_path / "out" / f"{name}-0").base_bits for name in ("lora", "qlora")] == ["dense", "nf4"]
+    assert (tmp_path / "out" / "table.md").read_text(encoding="utf-8").count("| qlora |") == 1
+
+
+def test_qlora_over_a_dense_base_is_refused_before_any_cell_runs(command: list[str], tmp_path: Path) -> None:
+    assert run([*command, "--methods", "lora,qlora", "--set", "base_bits=dense"]) == 2
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_cell_that_was_cut_off_goes_on(

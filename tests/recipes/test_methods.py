@@ -68,6 +68,25 @@ def test_a_bot_is_gone_on_with_by_its_own_method(method: str, tmp_path: Path, ti
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.parametrize("base_bits", ["dense", "nf4"])
+def test_embedding_and_head_learn_beside_lora_and_are_gone_on_with(
+    base_bits: str, tmp_path: Path, tiny_model_folder: Path
+) -> None:
+    parent, child, whole = tmp_path / "parent", tmp_path / "child", {"save_whole": "embed_tokens,lm_head"}
+    few = settings_of("lora", base_bits=base_bits, dtype="bfloat16")
+    nabot.tune(conversations(), base=str(tiny_model_folder), out=parent, **few, **whole)
+    assert isinstance(nabot.load_bot(parent).chat(ASK, temperature=0), str)
+    rows = write_rows(tmp_path / "rows.jsonl", conversations(9))
+    again = ["tune", str(rows), "--from", str(parent), "--out", str(child), "--epochs", "1"]
+    assert run([*again, "--set", "save_whole=lm_head"]) == 2
+    assert not child.exists()
+    assert run([*again, "--set", "rehearsal_ratio=0", "--set", "save_whole=lm_head,embed_tokens"]) == 0
+    before, after = (load_file(f / "adapter" / "adapter_model.safetensors") for f in (parent, child))
+    for name in ("base_model.model.model.embed_tokens.weight", "base_model.model.lm_head.weight"):
+        assert before[name].dtype == torch.float32
+        assert not torch.equal(before[name], after[name])
+
+
 def test_weights_that_were_learned_in_float32_answer_in_bfloat16(tmp_path: Path, tiny_model_folder: Path) -> None:
     out = tmp_path / "bot"
     nabot.tune(conversations(), base=str(tiny_model_folder), out=out, **settings_of("full"))
@@ -125,6 +144,40 @@ def test_a_base_of_few_bits_is_learned_on(base_bits: str, method: str, tmp_path:
     bot = nabot.tune(conversations(), base=str(tiny_model_folder), out=tmp_path / "bot", **values)
     assert bot.chat(ASK, temperature=0)
     assert read_record(tmp_path / "bot").base_bits == base_bits  # so it answers on what it learned on
+
+
+@pytest.mark.parametrize(("asked", "held"), [({}, "nf4"), ({"base_bits": "int8"}, "int8")])
+def test_qlora_is_lora_over_a_base_of_few_bits(
+    asked: dict[str, Any], held: str, tmp_path: Path, tiny_model_folder: Path
+) -> None:
+    runs = {"qlora": settings_of("lora", **asked) | {"method": "qlora"}, "lora": settings_of("lora", base_bits=held)}
+    for name, values in runs.items():
+        nabot.tune(conversations(), base=str(tiny_model_folder), out=tmp_path / name, **values)
+        record = read_record(tmp_path / name)
+        assert (record.method, record.base_bits) == ("lora", held)
+    one, other = (load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in runs)
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_qlora_over_a_dense_base_is_refused_and_nothing_is_written(
+    tmp_path: Path, tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write_rows(tmp_path / "rows.jsonl", conversations())
+    base = ["--base", str(tiny_model_folder), "--out", str(tmp_path / "bot")]
+    assert run(["tune", str(rows), *base, "--method", "qlora", "--set", "base_bits=dense"]) == 2
+    assert "file, nf4, int8 (qlora)" in capsys.readouterr().err
+    assert not (tmp_path / "bot").exists()
+
+
+def test_a_bot_is_gone_on_with_over_the_bits_that_it_was_tuned_on(tmp_path: Path, tiny_model_folder: Path) -> None:
+    nabot.tune(
+        conversations(), base=str(tiny_model_folder), out=tmp_path / "bot", **settings_of("lora", base_bits="nf4")
+    )
+    rows = write_rows(tmp_path / "rows.jsonl", conversations(9))
+    for name, more, held in (("same", [], "nf4"), ("other", ["--set", "base_bits=int8"], "int8")):
+        quick = ["--epochs", "1", "--set", "rehearsal_ratio=0", "--from", str(tmp_path / "bot"), *more]
+        assert run(["tune", str(rows), "--out", str(tmp_path / name), *quick]) == 0
+        assert read_record(tmp_path / name).base_bits == held
 
 
 def test_whole_weights_of_few_bits_are_refused(tmp_path: Path, tiny_model_folder: Path) -> None:

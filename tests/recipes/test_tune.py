@@ -94,6 +94,7 @@ def test_every_verb_that_ends_by_itself_prints_one_line_of_json(
         (["data", "show", rows, "--row", "2", "--base", base], {"ids", "trained"}),
         (["tune", rows, "--base", base, "--out", bot, "--epochs", "1", "--set", "rehearsal_ratio=0"], FIGURES),
         (["exam", bot, exam], {"exam", "results", "general"}),
+        (["export", bot, "--format", "peft", "--out", str(tmp_path / "peft")], {"bot", "format", "out", "bytes"}),
         (["list", bots], {"bots", "models"}),
         (["show", bot], {"bot", "base", "manifest"}),
         (["rm", bot, "--yes"], {"removed", "bytes"}),

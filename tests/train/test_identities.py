@@ -26,6 +26,8 @@ ADAPTERS = {
     "all_linear": LoraConfig(rank=4, alpha=8),
     "subset": LoraConfig(rank=3, alpha=5, targets="v_proj,down_proj", rank_pattern={"v_proj": 1}),
     "upper_layer": LoraConfig(rank=2, alpha=4, targets=r"/.*layers\.1\..*/"),  # the lower one stays frozen
+    "both_ends": LoraConfig(rank=3, alpha=6, save_whole="embed_tokens,lm_head"),
+    "embedding": LoraConfig(rank=3, alpha=6, targets="v_proj", save_whole="embed_tokens"),
     "prompt": VirtualConfig(method="prompt", virtual_tokens=5),
     "ptuning": VirtualConfig(method="ptuning", virtual_tokens=4, encoder_width=12),
     "prefix": VirtualConfig(method="prefix", virtual_tokens=6),
@@ -225,6 +227,17 @@ def test_the_rate_of_b_is_a_multiple_of_that_of_a(tmp_path: Path) -> None:
     plain, plus = moved(1.0), moved(16.0)
     for name, change in plain.items():
         assert_close(plus[name], change * (16 if ".lora_b." in name else 1), rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("variant", ["gqa", "tied"])
+def test_what_learns_wholly_has_the_rate_of_full_tuning(variant: str, tmp_path: Path) -> None:
+    model = with_adapter(tiny_decoder(variant, torch.float64), ADAPTERS["both_ends"])
+    before = {name: p.detach().clone() for name, p in trainable(model).items()}
+    config = TrainConfig(learning_rate=1e-2, epochs=1, warmup_ratio=0, max_norm=0, adam_epsilon=1e-30)
+    Trainer(model, random_examples(LENGTHS), [], config, tmp_path).run()  # one step of Adam: each moves by its rate
+    for name, p in trainable(model).items():
+        rate = 1e-2 * 5e-5 / 2e-3 if name.endswith(".learned") else 1e-2
+        assert (p - before[name]).abs().max().item() == pytest.approx(rate, rel=1e-6)
 
 
 def test_machines_that_share_a_step_get_the_gradient_of_the_whole() -> None:

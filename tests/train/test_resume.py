@@ -126,8 +126,9 @@ def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
         VirtualConfig(method="prefix", virtual_tokens=4, encoder="mlp", encoder_width=8),
         WholeConfig(),
         WholeConfig(top_layers=1),
+        LoraConfig(rank=3, alpha=6, dropout=0.2, save_whole="embed_tokens,lm_head"),
     ],
-    ids=["prompt", "ptuning", "around_questions", "prefix", "full", "freeze"],
+    ids=["prompt", "ptuning", "around_questions", "prefix", "full", "freeze", "both_ends"],
 )
 def test_so_it_is_for_every_method(adapter: AdapterConfig, tmp_path: Path) -> None:
     whole = Process(tmp_path / "whole", adapter=adapter)

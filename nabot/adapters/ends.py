@@ -1,0 +1,133 @@
+"""Embedding and head that learn wholly beside LoRA. In: a decoder and their names, out: the same with copies that learn.
+
+Whoever added tokens needs it: LoRA on the layers between cannot give a token what its own row should say. The copies are
+float32 whatever the base is computed in or packed as, because in bfloat16 most updates would round away; the base's own
+weights stay as they are. PEFT's `modules_to_save`.
+"""
+
+from collections.abc import Collection, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nabot.adapters.targets import ENDS
+from nabot.models.batch import TokenBatch
+from nabot.models.decoder import EMBEDDING, Decoder
+from nabot.models.linear import LinearGroup
+
+_EMBED, _HEAD = ENDS
+TENSORS = {_EMBED: EMBEDDING, _HEAD: f"{_HEAD}.weight"}  # as Hugging Face calls them
+
+
+class LearnedEmbedding(nn.Module):
+    """Reads tokens with a weight of its own, [V, D], and gives embeddings in the base's dtype."""
+
+    base = None  # what a decoder has in this place
+
+    def __init__(self, embedding: nn.Parameter) -> None:
+        super().__init__()
+        self._base_weight = (embedding,)  # a tuple, because it is the decoder's parameter and not one of this module
+        self.learned = _copy(embedding)
+
+    def forward(self, tokens_N: Tensor) -> Tensor:
+        return F.embedding(tokens_N, self.learned).to(self._base_weight[0].dtype)
+
+    def start(self) -> Tensor:
+        """The base's weight."""
+        return self._base_weight[0].data
+
+    def write_into_base(self) -> None:
+        """Rounds to the base's dtype."""
+        self.start().copy_(self.learned.data)
+
+    def base_slots(self) -> Iterator[tuple[str, Tensor]]:
+        """What `write_into_base` changes."""
+        yield EMBEDDING, self.start()
+
+
+class LearnedHead(nn.Module):
+    """A head with a weight of its own, [V, D]; `base` is None where the embedding is the head, too."""
+
+    path = ""
+
+    def __init__(self, base: LinearGroup | None, embedding: nn.Parameter, learned: nn.Parameter | None) -> None:
+        super().__init__()
+        self.base = base
+        self._embedding = (embedding,)
+        self.learned = _copy(self.start()) if learned is None else learned
+        self.members = {_HEAD: len(self.learned)}
+
+    def forward(self, x_ND: Tensor, batch: TokenBatch | None) -> Tensor:
+        return F.linear(x_ND, self.learned.to(x_ND.dtype))
+
+    def start(self) -> Tensor:
+        """The base's weight."""
+        return self._embedding[0].data if self.base is None else self.base.member(_HEAD)
+
+    def write_into_base(self) -> None:
+        """A tied one is written as the embedding. Raises ConfigError if the base is packed."""
+        if self.base is not None:
+            self.base.overwrite(_HEAD, self.learned.data)
+
+    def base_slots(self) -> Iterator[tuple[str, Tensor]]:
+        """What `write_into_base` changes."""
+        if self.base is not None:
+            yield from self.base.slots()
+
+
+End = LearnedEmbedding | LearnedHead
+
+
+def attach_ends(decoder: Decoder, names: Collection[str]) -> None:
+    """Lets the ends of these names learn, from where the base's are.
+
+    A tied model has one weight for both, and goes on having one: whichever is named, both are meant.
+    """
+    tied = is_tied(decoder)
+    put_ends(decoder, ENDS if tied and names else names, as_one=tied)
+
+
+def put_ends(decoder: Decoder, names: Collection[str], *, as_one: bool) -> None:
+    """The same for exactly these; `as_one`: both with one weight. PEFT unties a tied model unless told otherwise."""
+    if _EMBED in names:
+        decoder.reader = LearnedEmbedding(decoder.embedding)
+    if _HEAD in names:
+        shared = decoder.reader.learned if as_one and isinstance(decoder.reader, LearnedEmbedding) else None
+        base = decoder.output
+        assert base is None or isinstance(base, LinearGroup), type(base)
+        decoder.output = LearnedHead(base, decoder.embedding, shared)
+
+
+def end_places(decoder: Decoder) -> Iterator[tuple[nn.Module, str, End]]:
+    """What learns at the ends, with where it is: owner and attribute."""
+    for attribute, end in (("reader", decoder.reader), ("output", decoder.output)):
+        if isinstance(end, End):
+            yield decoder, attribute, end
+
+
+def learned_ends(decoder: Decoder) -> dict[str, Tensor]:
+    """Name → weight [V, D], not a copy, of the ends that learn."""
+    names = {"reader": _EMBED, "output": _HEAD}
+    return {names[attribute]: end.learned.data for _, attribute, end in end_places(decoder)}
+
+
+def ends_have_learned(decoder: Decoder) -> bool:
+    """Whether one of them is not as it began."""
+    return any(not torch.equal(end.learned, end.start().to(end.learned)) for _, _, end in end_places(decoder))
+
+
+def learn_as_one(decoder: Decoder) -> bool:
+    """Whether both ends learn, and with one weight."""
+    weights = {id(end.learned) for _, _, end in end_places(decoder)}
+    return len(weights) < len(list(end_places(decoder)))
+
+
+def is_tied(decoder: Decoder) -> bool:
+    """Whether the base reads and writes with one weight."""
+    output = decoder.output
+    return (output.base if isinstance(output, LearnedHead) else output) is None
+
+
+def _copy(weight: Tensor) -> nn.Parameter:
+    return nn.Parameter(weight.detach().to(torch.promote_types(weight.dtype, torch.float32), copy=True))

@@ -1,0 +1,114 @@
+"""Embedding and head that learn wholly beside LoRA, against PEFT's `modules_to_save`, on tied and untied models."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import peft
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from test_peft import TOKENS_BT, assert_refused, assert_same_logits, change_config, our_gradients, their_adapter
+from tiny_models import tiny_decoder, tiny_hf, with_lora
+from torch.testing import assert_close
+
+from nabot.adapters import LoraConfig, adapter_tensors, attach, load_adapter, save_adapter
+from nabot.adapters.ends import learned_ends
+from nabot.adapters.peft_files import set_adapter_tensors
+
+NAMES = ["embed_tokens", "lm_head", "embed_tokens,lm_head"]
+HEAD, EMBEDDING = "base_model.model.lm_head.weight", "base_model.model.model.embed_tokens.weight"
+# PEFT unties a tied model, with a warning, unless it is told to keep it tied; an untied one cannot be tied by it.
+WAYS = [("gqa", False), ("tied", False), ("tied", True)]
+pytestmark = pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`:UserWarning")
+
+
+def theirs_with(variant: str, names: str, *, tying: bool = False) -> Any:
+    return their_adapter(
+        tiny_hf(variant),
+        target_modules=["q_proj", "up_proj"],
+        r=4,
+        lora_alpha=8,
+        modules_to_save=names.split(","),
+        ensure_weight_tying=tying,
+    )
+
+
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize(("variant", "tying"), WAYS)
+def test_files_go_both_ways(variant: str, tying: bool, names: str, tmp_path: Path) -> None:
+    theirs, ours, again = theirs_with(variant, names, tying=tying), tiny_decoder(variant), tiny_decoder(variant)
+    theirs.save_pretrained(tmp_path / "theirs")
+    load_adapter(ours, tmp_path / "theirs")
+    assert_same_logits(ours, theirs)
+    with torch.no_grad():
+        assert (ours(TOKENS_BT) - again(TOKENS_BT)).abs().max() > 0.5
+    save_adapter(ours, tmp_path / "ours", "base")
+    assert_same_logits(ours, peft.PeftModel.from_pretrained(tiny_hf(variant), tmp_path / "ours").eval())
+    load_adapter(again, tmp_path / "ours")
+    assert torch.equal(again(TOKENS_BT), ours(TOKENS_BT))
+    one, other = (load_file(tmp_path / side / "adapter_model.safetensors") for side in ("ours", "theirs"))
+    assert one.keys() == other.keys()
+
+
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize("variant", ["gqa", "tied"])
+def test_what_nabot_tuned_is_read_by_peft(variant: str, names: str, tmp_path: Path) -> None:
+    ours = with_lora(tiny_decoder(variant), LoraConfig(rank=4, alpha=8, targets="q_proj,up_proj", save_whole=names))
+    save_adapter(ours, tmp_path / "adapter", "base")
+    theirs = peft.PeftModel.from_pretrained(tiny_hf(variant), tmp_path / "adapter").eval()
+    assert_same_logits(ours, theirs)
+    kept = peft.get_peft_model_state_dict(theirs, save_embedding_layers=False)
+    assert kept.keys() == adapter_tensors(ours).keys()
+
+
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize("variant", ["gqa", "tied"])
+def test_gradients_are_those_of_autograd_on_pefts_module(variant: str, names: str) -> None:
+    theirs, ours = theirs_with(variant, names, tying=variant == "tied"), tiny_decoder(variant)
+    attach(ours, LoraConfig(rank=4, alpha=8, targets="q_proj,up_proj", save_whole=names))
+    set_adapter_tensors(ours, peft.get_peft_model_state_dict(theirs), Path("memory"))
+    upstream = torch.randn(*TOKENS_BT.shape, 97, generator=torch.Generator().manual_seed(3))
+    (ours(TOKENS_BT) * upstream).sum().backward()
+    (theirs(TOKENS_BT).logits * upstream).sum().backward()
+    for parameter in theirs.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.grad
+    expected, mine = peft.get_peft_model_state_dict(theirs), our_gradients(ours)
+    assert mine.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert_close(mine[name], gradient, atol=1e-5 * gradient.abs().max().item(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_a_tied_model_goes_on_having_one_weight(names: str, tmp_path: Path) -> None:
+    ours = with_lora(tiny_decoder("tied"), LoraConfig(rank=4, save_whole=names))
+    one, other = learned_ends(ours).values()
+    assert one.data_ptr() == other.data_ptr()
+    save_adapter(ours, tmp_path / "adapter", "base")
+    said = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert said["ensure_weight_tying"]
+    config = load_adapter(again := tiny_decoder("tied"), tmp_path / "adapter")
+    assert isinstance(config, LoraConfig)
+    assert config.save_whole == "embed_tokens,lm_head"
+    one, other = learned_ends(again).values()
+    assert one.data_ptr() == other.data_ptr()
+
+
+@pytest.mark.parametrize("name", [HEAD, EMBEDDING])
+def test_a_missing_weight_is_named(name: str, tmp_path: Path) -> None:
+    theirs_with("gqa", "embed_tokens,lm_head").save_pretrained(tmp_path)
+    path = tmp_path / "adapter_model.safetensors"
+    save_file({key: tensor for key, tensor in load_file(path).items() if key != name}, path)
+    assert_refused(tmp_path, f"lacks {name}")
+
+
+def test_a_weight_that_the_config_does_not_name_is_refused(tmp_path: Path) -> None:
+    theirs_with("gqa", "embed_tokens,lm_head").save_pretrained(tmp_path)
+    change_config(tmp_path, modules_to_save=["embed_tokens"])
+    assert_refused(tmp_path, "holds base_model.model.lm_head.weight")
+
+
+def test_a_vocabulary_of_another_size_is_named_with_both(tmp_path: Path) -> None:
+    theirs_with("gqa", "embed_tokens").save_pretrained(tmp_path)
+    assert_refused(tmp_path, r"embed_tokens\.weight has shape \[97, 64\], this model needs \[99, 64\]", vocab_size=99)
