@@ -31,7 +31,7 @@ _LENGTHS = {"prompt": 256, "ptuning": 256, "prefix": 512}
 _AROUND_A_QUESTION = 6  # Liu et al., §3.1: three and three
 _ENCODERS: dict[str, tuple[str, ...]] = {  # by method; the first is the one that is taken if none is named
     "prompt": ("none",),
-    "ptuning": ("lstm", "mlp", "none"),  # none: rows out of a file, whose network is not saved
+    "ptuning": ("mlp", "lstm", "none"),  # none: rows out of a file, whose network is not saved
     "prefix": ("none", "mlp"),
 }
 
@@ -45,7 +45,7 @@ class VirtualConfig:
 
     `start`: "text" (`start_text`, repeated or cut to the length), "vocab" (common tokens, drawn), "random" (drawn with
     the mean and spread of the model's own embeddings). A prefix begins as the keys and values of such tokens.
-    `encoder`: the network that writes them: "lstm" or "mlp" for ptuning, "none" or "mlp" for prefix; "": the first.
+    `encoder`: the network that writes them: "mlp" or "lstm" for ptuning, "none" or "mlp" for prefix; "": the first.
     """
 
     method: VirtualMethod = "prompt"

@@ -8,7 +8,7 @@ from nabot.models.recompute import Recompute
 from nabot.train.schedule import Schedule
 
 _STEPS_FOR_FACTS = 350
-_RATES = {"lora": 2e-3, "network": 1e-3, "full": 5e-5, "freeze": 1e-4}  # at width 576
+_RATES = {"lora": 2e-3, "network": 3e-3, "full": 2e-4, "freeze": 2e-4}  # at width 576
 _RATES_IN_UNITS = {"prefix": 3e-2, "prompt": 3e-1}  # of the spread of what they begin as, at any width
 WHOLE_RATE = _RATES["full"] / _RATES["lora"]  # of an embedding or head beside LoRA, as a share of LoRA's (`save_whole`)
 
@@ -73,7 +73,8 @@ class TrainConfig:
     def rate_for(self, width: int, kind: str = "lora") -> float:
         """The peak rate for a model with hidden states this wide: if none is set, 2e-3 for LoRA at 576, 4e-4 at 4,096.
 
-        LoRA's is measured at 576, the others by a few short runs there (docs/log.md); wide models want less.
-        Source of the exponent: Schulman et al. 2025, "LoRA Without Regret", fitted for LLaMA.
+        All are measured at 576 (docs/log.md); wide models want less, but for virtual tokens, whose rates count in the
+        spread of what they begin as. Source of the exponent: Schulman et al. 2025, "LoRA Without Regret", fitted for
+        LLaMA.
         """
         return self.learning_rate or _RATES_IN_UNITS.get(kind) or _RATES[kind] * (576 / width) ** 0.78

@@ -29,7 +29,7 @@ ADAPTERS = {
     "both_ends": LoraConfig(rank=3, alpha=6, save_whole="embed_tokens,lm_head"),
     "embedding": LoraConfig(rank=3, alpha=6, targets="v_proj", save_whole="embed_tokens"),
     "prompt": VirtualConfig(method="prompt", virtual_tokens=5),
-    "ptuning": VirtualConfig(method="ptuning", virtual_tokens=4, encoder_width=12),
+    "ptuning": VirtualConfig(method="ptuning", virtual_tokens=4, encoder="lstm", encoder_width=12),
     "prefix": VirtualConfig(method="prefix", virtual_tokens=6),
     "prefix_by_network": VirtualConfig(method="prefix", virtual_tokens=3, encoder="mlp", encoder_width=12),
     "full": WholeConfig(),

@@ -121,7 +121,7 @@ def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
     "adapter",
     [
         VirtualConfig(method="prompt", virtual_tokens=4, start="vocab"),
-        VirtualConfig(method="ptuning", virtual_tokens=4, encoder_width=8),
+        VirtualConfig(method="ptuning", virtual_tokens=4, encoder="lstm", encoder_width=8),
         VirtualConfig(method="ptuning", virtual_tokens=4, encoder_width=8, places="question"),
         VirtualConfig(method="prefix", virtual_tokens=4, encoder="mlp", encoder_width=8),
         WholeConfig(),
