@@ -7,6 +7,7 @@ the others was.   Sources: Robins 1995, "Catastrophic forgetting, rehearsal and 
 """
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,10 +19,11 @@ import torch
 
 from nabot.artifacts import json_lines, write_file
 from nabot.conversation import Conversation
-from nabot.errors import DataError
+from nabot.errors import CheckpointError, DataError
 from nabot.models.decoder import Decoder
 from nabot.recipes.opening import Opened
 from nabot.rendering import Renderer
+from nabot.sources import base_hash, models_folder
 from nabot.textmodel import Sampling
 from nabot.train.batches import Example, SoftTargets, collate
 
@@ -30,19 +32,21 @@ _ALTERNATIVES = 64  # the likeliest next tokens; what the rest of the vocabulary
 _ROWS_AT_ONCE = 16
 
 
-def rehearsal(opened: Opened, most: int, *, weight: float, note: Path, renderer: Renderer) -> list[Example]:
+def rehearsal(
+    opened: Opened, most: int, *, weight: float, note: Path, renderer: Renderer, base_bits: str = "dense"
+) -> list[Example]:
     """One example for each of our questions, `most` at the most; their tokens count `weight` times.
 
-    The base is asked as it is; what learns is asked by `renderer`, as it will be later. The answers are kept in `note`,
-    so that a resumed run learns the same ones.
+    The base, held in `base_bits`, is asked as it is; what learns is asked by `renderer`, as it will be later. The answers
+    are kept in `note`, so that a resumed run learns the same ones.
     """
     questions = everyday_questions()
     count = min(len(questions), most)
     if not count:
         return []
     if not note.exists():
-        rows = _answered(opened, [questions[i * len(questions) // count] for i in range(count)])
-        write_file(note, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        rows = _answered(opened, [questions[i * len(questions) // count] for i in range(count)], base_bits)
+        write_file(note, _lines(rows))
     saved = list(json_lines(note))
     said = softened(opened.decoder, [_example(r["prompt"], r["answer"]) for r in saved], weight)
     asked = [renderer.prompt(Conversation.ask(r["question"])) for r in saved]
@@ -75,15 +79,29 @@ def everyday_questions() -> list[str]:
     return (files("nabot") / "recipes" / "rehearsal.txt").read_text(encoding="utf-8").splitlines()
 
 
-def _answered(opened: Opened, questions: list[str]) -> list[dict[str, Any]]:
-    """Token ids of each question's prompt and of what the base answers, for the questions that the template takes."""
+def _answered(opened: Opened, questions: Sequence[str], base_bits: str) -> list[dict[str, Any]]:
+    """Token ids of each question's prompt and of what the base answers, for the questions that the template takes.
+
+    The same base gives the same answers to the next run, so they are kept beside the models.
+    """
     prompts: dict[str, tuple[int, ...]] = {}
     for question in questions:
         with contextlib.suppress(DataError):  # it may want a system prompt, say; the person's own rows need not suffer
             prompts[question] = opened.renderer.prompt(Conversation.ask(question))
+    decided_by = (base_hash(opened.model.path), base_bits, str(opened.decoder.embedding.dtype), list(prompts.values()))
+    known = models_folder() / ".answers" / f"{hashlib.sha256(repr(decided_by).encode()).hexdigest()[:32]}.jsonl"
+    with contextlib.suppress(OSError, CheckpointError):  # nothing there, or damaged
+        return list(json_lines(known))
     asked = [Conversation.ask(question) for question in prompts]
     answers = opened.engine().generate(asked, Sampling(max_new_tokens=_MAX_NEW_TOKENS))
-    return [
+    rows = [
         {"question": question, "prompt": ids, "answer": answer.ids, "text": answer.text}
         for (question, ids), answer in zip(prompts.items(), answers, strict=True)
     ]
+    with contextlib.suppress(OSError):  # a home that cannot be written to costs only time
+        write_file(known, _lines(rows))
+    return rows
+
+
+def _lines(rows: Sequence[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

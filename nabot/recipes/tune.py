@@ -301,7 +301,14 @@ def _rehearsed(ready: _Ready, config: TrainConfig, out: Path, watcher: Watcher) 
     watcher.phase(say("tune.rehearsing"))
     try:
         note = out / RUN / REHEARSAL
-        return rehearsal(ready.opened, most, weight=config.rehearsal_weight, note=note, renderer=ready.renderer)
+        return rehearsal(
+            ready.opened,
+            most,
+            weight=config.rehearsal_weight,
+            note=note,
+            renderer=ready.renderer,
+            base_bits=config.base_bits,
+        )
     except KeyboardInterrupt as error:
         raise Stopped(say("tune.stopped_early", out=out), signal.SIGINT) from error
 

@@ -74,3 +74,21 @@ def test_questions_that_the_template_refuses_are_left_out(
     opened, note = open_source(str(path.parent), dtype="float32"), tmp_path / "rehearsal.jsonl"
     learned, again = (rehearsal.rehearsal(opened, 2, weight=1.0, note=note, renderer=opened.renderer) for _ in "12")
     assert len(learned) == len(again) == len(note.read_text(encoding="utf-8").splitlines()) == kept
+
+
+def test_a_base_is_asked_once_for_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NABOT_HOME", str(tmp_path / "home"))
+    opened = open_source(str(write_tiny_model(tmp_path / "model")), dtype="float32")
+
+    def answers(note: str, **more: str) -> str:
+        rehearsal.rehearsal(opened, 2, weight=1.0, note=tmp_path / note, renderer=opened.renderer, **more)  # type: ignore[arg-type]
+        return (tmp_path / note).read_text(encoding="utf-8")
+
+    first = answers("first.jsonl")
+    assert answers("again.jsonl") == first
+    (known,) = (tmp_path / "home" / "models" / ".answers").iterdir()
+    known.write_text(known.read_text().replace('"text": "', '"text": "Known: '))
+    assert "Known: " in answers("known.jsonl")
+    assert answers("packed.jsonl", base_bits="nf4") == first
+    known.write_text("damaged\n")
+    assert answers("damaged.jsonl") == first
