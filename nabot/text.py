@@ -383,6 +383,8 @@ ENGLISH: dict[str, str] = {
     "export.copy_differs": "{out}: what was written there is not what the bot has. The disk may be damaged; choose another place with --out.",
     "export.done_gguf": "{out}: {size}. llama.cpp lays it over the same, unchanged model file: llama-cli -m MODEL.gguf --lora {out}",
     "export.done_peft": '{out}: {size}. Hugging Face PEFT reads it over the same model: PeftModel.from_pretrained(model, "{out}")',
+    "compare.table.quality": "How the bots answer",
+    "compare.table.cost": "What it takes to tune them",
     "compare.column.method": "method",
     "compare.column.accuracy": "right answers",
     "compare.column.kept": "kept",

@@ -1,4 +1,4 @@
-"""`nabot compare`, on a terminal. In: flags, out: a table, a folder with all that was found."""
+"""`nabot compare`, on a terminal. In: flags, out: two tables, a folder with all that was found."""
 
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,17 @@ def compare_methods(
 
 
 def _print(found: dict[str, Any]) -> None:
+    from rich import box
     from rich.table import Table
 
-    from nabot.evals.comparison import headings, lines
+    from nabot.evals.comparison import tables
 
-    table = Table()
-    for place, heading in enumerate(headings()):
-        table.add_column(heading, justify="right" if place else "left")
-    for cells in lines(found["rows"]):
-        table.add_row(*cells)
-    console(to_stderr=False).print(table)
+    screen = console(to_stderr=False)
+    for table in tables(found["rows"]):
+        shown = Table(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        for place, heading in enumerate(table.headings):
+            shown.add_column(heading, justify="right" if place else "left")
+        for cells in table.lines:
+            shown.add_row(*cells)
+        screen.print(shown)
+        screen.print()

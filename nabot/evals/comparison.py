@@ -1,6 +1,6 @@
-"""What `nabot compare` found, as a table and a picture. In: its figures, out: text, Markdown, SVG.
+"""What `nabot compare` found, as two tables and a picture. In: its figures, out: text, Markdown, SVG.
 
-One line a method: means over its seeds, and of the accuracy the lowest and highest too, because one run says little.
+One line a method: medians over its seeds, and of the accuracy the lowest and highest too, because one run says little.
 """
 
 import statistics
@@ -14,27 +14,47 @@ from nabot.evals.figures import ticks
 from nabot.text import human_bytes, say
 
 Rows = Sequence[Mapping[str, Any]]
-_COLUMNS = (
-    "method", "accuracy", "kept", "held_out_loss", "trainable", "adapter_bytes", "tokens_per_second",
-    "peak_memory_bytes", "minutes", "minutes_to_70", "decode_tokens_per_second", "first_token_seconds",
-)  # fmt: skip
+_TABLES = {  # two, because a terminal of 80 columns has no room for one
+    "quality": (
+        "method", "accuracy", "kept", "held_out_loss", "decode_tokens_per_second", "first_token_seconds",
+    ),
+    "cost": (
+        "method", "trainable", "adapter_bytes", "peak_memory_bytes", "tokens_per_second", "minutes", "minutes_to_70",
+    ),
+}  # fmt: skip
 _COLOURS = ("#3b6ea5", "#d98b3a", "#4f8a5b", "#a5473b", "#7a5ba5", "#6b6b6b")
 
 
-def headings() -> list[str]:
-    """What stands above the columns."""
-    return [say(f"compare.column.{name}") for name in _COLUMNS]
+@dataclass(frozen=True)
+class Table:
+    """`lines` has one line of cells for each method, in the order in which they first appear."""
+
+    title: str
+    headings: list[str]
+    lines: list[list[str]]
 
 
-def lines(rows: Rows) -> list[list[str]]:
-    """One line of cells for each method, in the order in which they first appear."""
-    return [_line(method, list(own)) for method, own in by_method(rows).items()]
+def tables(rows: Rows) -> list[Table]:
+    """How the bots answer, and what it takes to make them."""
+    cells = [_cells(method, own) for method, own in by_method(rows).items()]
+    return [
+        Table(
+            say(f"compare.table.{name}"),
+            [say(f"compare.column.{column}") for column in columns],
+            [[line[column] for column in columns] for line in cells],
+        )
+        for name, columns in _TABLES.items()
+    ]
 
 
 def markdown(rows: Rows, base: Mapping[str, Any]) -> str:
-    """The table as Markdown, with a line about the base under it."""
-    table = [headings(), ["---"] * len(_COLUMNS), *lines(rows)]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in table) + f"\n{base_line(base)}\n"
+    """The tables as Markdown, with a line about the base under them."""
+    return "".join(f"{_markdown(table)}\n" for table in tables(rows)) + f"{base_line(base)}\n"
+
+
+def _markdown(table: Table) -> str:
+    lines = [table.headings, ["---"] * len(table.headings), *table.lines]
+    return f"**{table.title}**\n\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def base_line(base: Mapping[str, Any]) -> str:
@@ -55,28 +75,30 @@ def by_method(rows: Rows) -> dict[str, list[Mapping[str, Any]]]:
     return found
 
 
-def _line(method: str, rows: Rows) -> list[str]:
-    def mean(key: str) -> float | None:
+def _cells(method: str, rows: Rows) -> dict[str, str]:
+    """By column."""
+
+    def median(key: str) -> float | None:
         values = [row[key] for row in rows if row[key] is not None]
-        return statistics.fmean(values) if values else None
+        return statistics.median(values) if values else None
 
     accuracies = [row["accuracy"] or 0.0 for row in rows]
     spread = f" ({_percent(min(accuracies))}–{_percent(max(accuracies))})" if len(rows) > 1 else ""
-    reached = [row["minutes_to_70"] for row in rows if row["minutes_to_70"] is not None]
-    return [
-        method,
-        f"{_percent(mean('accuracy'))}{spread}",
-        _percent(mean("kept")),
-        _number(mean("held_out_loss"), 3),
-        f"{rows[0]['trainable']:,}",
-        human_bytes(rows[0]["adapter_bytes"]),
-        _number(mean("tokens_per_second"), 0),
-        human_bytes(int(mean("peak_memory_bytes") or 0)),
-        _number(mean("minutes"), 1),
-        _number(statistics.fmean(reached), 1) if len(reached) == len(rows) else say("evals.nothing"),
-        _number(mean("decode_tokens_per_second"), 0),
-        _number(mean("first_token_seconds"), 2),
-    ]
+    all_passed = all(row["minutes_to_70"] is not None for row in rows)
+    return {
+        "method": method,
+        "accuracy": f"{_percent(median('accuracy'))}{spread}",
+        "kept": _percent(median("kept")),
+        "held_out_loss": _number(median("held_out_loss"), 3),
+        "decode_tokens_per_second": _number(median("decode_tokens_per_second"), 0),
+        "first_token_seconds": _number(median("first_token_seconds"), 2),
+        "trainable": f"{rows[0]['trainable']:,}",
+        "adapter_bytes": human_bytes(rows[0]["adapter_bytes"]),
+        "peak_memory_bytes": human_bytes(int(median("peak_memory_bytes") or 0)),
+        "tokens_per_second": _number(median("tokens_per_second"), 0),
+        "minutes": _number(median("minutes"), 1),
+        "minutes_to_70": _number(median("minutes_to_70") if all_passed else None, 1),
+    }
 
 
 def _percent(share: float | None) -> str:

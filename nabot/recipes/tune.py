@@ -228,7 +228,10 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, o
         )
 
     opened = opening()
-    adapter = _attach(opened, settings, start, rows)  # proves that the adapter fits
+    # Proves that the adapter fits; at random, because PiSSA's start decomposes every weight and proves no more.
+    light = replace(settings, lora=replace(settings.lora, lora_start="random"))
+    own = _attach(opened, light, start, rows)
+    adapter = settings.adapter if start is None else own
     longest = opened.decoder.longest
     require_space(out, sum(p.numel() for p in trainable(opened.decoder).values()) * _BYTES_A_PARAMETER)
     renderer = opened.renderer

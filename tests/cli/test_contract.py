@@ -26,7 +26,7 @@ VERBS = [
 ]  # fmt: skip
 # ids that code puts together: say(f"sampling.field.{name}")
 BUILT = (
-    "compare.column.", "count.", "data.fault.", "evals.contestant.", "evals.row.", "evals.verdict.", "exam.sitting_", "report.licences.",
+    "compare.column.", "compare.table.", "count.", "data.fault.", "evals.contestant.", "evals.row.", "evals.verdict.", "exam.sitting_", "report.licences.",
     "report.role.", "sampling.field.",
 )  # fmt: skip
 

@@ -146,6 +146,27 @@ def test_a_base_of_few_bits_is_learned_on(base_bits: str, method: str, tmp_path:
     assert read_record(tmp_path / "bot").base_bits == base_bits  # so it answers on what it learned on
 
 
+def test_pissa_decomposes_every_weight_once(
+    tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decompose, shapes = torch.svd_lowrank, []
+
+    def counted(weight: torch.Tensor, **settings: Any) -> Any:
+        shapes.append(weight.shape)
+        return decompose(weight, **settings)
+
+    monkeypatch.setattr(torch, "svd_lowrank", counted)
+    out = tmp_path / "bot"
+    with pytest.raises(ConfigError, match="rank 99"):
+        nabot.tune(
+            conversations(), base=str(tiny_model_folder), out=out, **settings_of("lora", lora_start="pissa", rank=99)
+        )
+    assert not out.exists()
+    assert not shapes
+    nabot.tune(conversations(), base=str(tiny_model_folder), out=out, **settings_of("lora", lora_start="pissa", rank=4))
+    assert len(shapes) == 2 * 7  # linears of two layers
+
+
 @pytest.mark.parametrize(("asked", "held"), [({}, "nf4"), ({"base_bits": "int8"}, "int8")])
 def test_qlora_is_lora_over_a_base_of_few_bits(
     asked: dict[str, Any], held: str, tmp_path: Path, tiny_model_folder: Path
