@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from nabot.adapters.ends import End, attach_ends, end_places
-from nabot.adapters.lora import LoraConfig, LoraGroup, attach_lora, lora_groups, lora_places
+from nabot.adapters.lora import LoraConfig, LoraGroup, attach_lora, lora_places
 from nabot.adapters.targets import end_names
-from nabot.adapters.virtual import VirtualConfig, attach_virtual
+from nabot.adapters.virtual import VirtualConfig, VirtualTokens, attach_virtual, virtual_places, virtual_tokens
 from nabot.adapters.whole import WholeConfig, attach_whole, detach_whole
 from nabot.adapters.whole import tensors_of as weights_that_learn
 from nabot.errors import ConfigError
-from nabot.models.decoder import Beginning, Decoder
+from nabot.models.decoder import Decoder
 from nabot.text import say
 
 METHODS = ("lora", "prefix", "prompt", "ptuning", "full", "freeze")
@@ -24,8 +24,7 @@ Place = tuple[nn.Module, str, LoraGroup | End]  # owner, attribute, and what sta
 class Detached:
     """What was taken off a decoder, to be put on the same one again without a file: a switch between adapters."""
 
-    places: tuple[Place, ...]
-    beginning: Beginning | None
+    places: tuple[Place | tuple[nn.Module, str, VirtualTokens], ...]
 
 
 def attach(decoder: Decoder, config: AdapterConfig, text: Sequence[int] = ()) -> None:
@@ -45,11 +44,10 @@ def attach(decoder: Decoder, config: AdapterConfig, text: Sequence[int] = ()) ->
 
 def detach(decoder: Decoder) -> Detached:
     """Takes off whatever is attached. Weights that have learned stay as they are."""
-    taken = Detached(tuple(places(decoder)), decoder.beginning)
+    taken = Detached((*places(decoder), *virtual_places(decoder)))
     for owner, attribute, part in taken.places:
         setattr(owner, attribute, part.base)
     detach_whole(decoder)
-    decoder.beginning = None
     return taken
 
 
@@ -63,12 +61,11 @@ def put_on(decoder: Decoder, adapter: Detached) -> None:
     refuse_second(decoder)
     for owner, attribute, part in adapter.places:
         setattr(owner, attribute, part)
-    decoder.beginning = adapter.beginning
 
 
 def is_attached(decoder: Decoder) -> bool:
     """Whether anything is."""
-    return any(lora_groups(decoder)) or decoder.beginning is not None or bool(weights_that_learn(decoder))
+    return bool(places(decoder) or virtual_tokens(decoder) or weights_that_learn(decoder))
 
 
 def refuse_second(decoder: Decoder) -> None:

@@ -46,10 +46,10 @@ def config_json(decoder: Decoder) -> dict[str, Any]:
         (c.num_kv_heads, c.num_kv_heads * c.head_width) if found.method == "prefix" else (c.num_heads, c.width)
     )
     kind = next(name for name, method in _METHODS.items() if method == found.method)
-    placed = {} if found.places == "front" else {"peft_type": f"{_AROUND}{kind}", "places": found.places}
+    placed = {"peft_type": f"{_AROUND}{kind}", "places": "question"} if found is decoder.reader else {}
     common = {
         "peft_type": kind,
-        "num_virtual_tokens": found.count,
+        "num_virtual_tokens": found.length,
         "num_layers": c.num_layers,
         "num_attention_heads": heads,
         "num_transformer_submodules": 1,

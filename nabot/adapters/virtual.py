@@ -10,7 +10,7 @@ MetaMathQA), and best as text that already says what is to be learned (Eyuboglu 
 the sum, as in PEFT; a network that writes it stays in the run's checkpoints.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -148,15 +148,19 @@ def _mlp_of_prefix(width: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 class VirtualTokens(nn.Module):
-    """The `Beginning` that learns: rows [P, W] as embeddings, or as keys and values."""
+    """Rows [P, W] that learn: a `Beginning`, as embeddings or as keys and values; or, around questions, a reader of their
+    ids among the others."""
 
-    def __init__(self, method: VirtualMethod, rows: Rows, decoder: Decoder, places: Places) -> None:
+    base = None  # what a decoder has in this place
+
+    def __init__(self, method: VirtualMethod, rows: Rows, decoder: Decoder) -> None:
         super().__init__()
-        self.method, self.places = method, places
+        self.method = method
         self.rows = rows
-        self.count = len(rows.get_buffer("start"))
-        self.length = self.count if places == "front" else 0
-        self._width = decoder.config.width
+        self.length = len(rows.get_buffer("start"))
+        self._embedding = (
+            decoder.embedding,
+        )  # a tuple, because it is the decoder's parameter and not one of this module
         self._heads = (decoder.config.num_layers, 2, decoder.config.num_kv_heads, decoder.config.head_width)
 
     def table(self) -> Tensor:
@@ -165,24 +169,24 @@ class VirtualTokens(nn.Module):
         return rows
 
     def embeddings(self) -> Tensor:
-        in_front = self.method != "prefix" and self.places == "front"
-        return self.table() if in_front else self.rows.get_buffer("start").new_empty(0, self._width)
-
-    def embed(self, tokens_N: Tensor, weight_VD: Tensor) -> Tensor:
-        """Rows of the model's embedding, and of the table for the ids from V on, however often they stand there."""
-        own_N = tokens_N >= len(weight_VD)
-        # Where something learns, a pass without a question has a gradient, too: zero.
-        if self.places == "front" or not (torch.is_grad_enabled() or bool(own_N.any())):
-            return F.embedding(tokens_N, weight_VD)
-        x_ND = F.embedding(tokens_N.masked_fill(own_N, 0), weight_VD)
-        # Looked up before it is rounded, so that the gradients of many uses are added up in the table's own dtype.
-        x_ND[own_N] = F.embedding(tokens_N[own_N] - len(weight_VD), self.table()).to(x_ND.dtype)
-        return x_ND
+        return self._embedding[0].new_empty(0, self._embedding[0].shape[1]) if self.method == "prefix" else self.table()
 
     def keys_and_values(self) -> Sequence[KeysAndValues]:
         if self.method != "prefix":
             return ()
         return [(kv[0], kv[1]) for kv in self.table().unflatten(1, self._heads).permute(1, 2, 0, 3, 4)]
+
+    def forward(self, tokens_N: Tensor) -> Tensor:
+        """Rows of the model's embedding, and of the table for the ids from V on, however often they stand there."""
+        (weight_VD,) = self._embedding
+        own_N = tokens_N >= len(weight_VD)
+        # Where something learns, a pass without a question has a gradient, too: zero.
+        if not (torch.is_grad_enabled() or bool(own_N.any())):
+            return F.embedding(tokens_N, weight_VD)
+        x_ND = F.embedding(tokens_N.masked_fill(own_N, 0), weight_VD)
+        # Looked up before it is rounded, so that the gradients of many uses are added up in the table's own dtype.
+        x_ND[own_N] = F.embedding(tokens_N[own_N] - len(weight_VD), self.table()).to(x_ND.dtype)
+        return x_ND
 
     def has_learned(self) -> bool:
         """Whether the rows are not what they began as."""
@@ -214,26 +218,39 @@ def attach_virtual(decoder: Decoder, config: VirtualConfig, text: Sequence[int] 
     if kind != "none":
         added = _encoded(method, kind, start_PW.shape[1], begun_PD, config.encoder_width)
     rows = Rows(start_PW, _unit(decoder, method, start_PW), added.to(start_PW))
-    decoder.beginning = VirtualTokens(method, rows, decoder, config.places)
+    _put(decoder, VirtualTokens(method, rows, decoder), config.places)
 
 
 def restore_virtual(decoder: Decoder, method: VirtualMethod, table_PW: Tensor, places: Places) -> None:
     """The same with rows that have been learned already."""
     table_PW = table_PW.to(decoder.embedding.device)
     rows = Rows(table_PW, _unit(decoder, method, table_PW), Table(table_PW))
-    decoder.beginning = VirtualTokens(method, rows, decoder, places)
+    _put(decoder, VirtualTokens(method, rows, decoder), places)
 
 
-def virtual_tokens(decoder: nn.Module) -> VirtualTokens | None:
+def _put(decoder: Decoder, tokens: VirtualTokens, places: Places) -> None:
+    if places == "front":
+        decoder.beginning = tokens
+    else:
+        decoder.reader = tokens
+
+
+def virtual_places(decoder: Decoder) -> Iterator[tuple[nn.Module, str, VirtualTokens]]:
+    """Those that are attached, with where they are: owner and attribute."""
+    for attribute, found in (("beginning", decoder.beginning), ("reader", decoder.reader)):
+        if isinstance(found, VirtualTokens):
+            yield decoder, attribute, found
+
+
+def virtual_tokens(decoder: Decoder) -> VirtualTokens | None:
     """Those that are attached."""
-    found = getattr(decoder, "beginning", None)
-    return found if isinstance(found, VirtualTokens) else None
+    return next((tokens for _, _, tokens in virtual_places(decoder)), None)
 
 
 def question_ids(decoder: Decoder) -> tuple[range, range]:
     """The ids of what is to stand before and behind every question: above the vocabulary, so that no text has them."""
-    found, first = virtual_tokens(decoder), decoder.config.vocab_size
-    count = found.count if found is not None and found.places == "question" else 0
+    found, first = decoder.reader, decoder.config.vocab_size
+    count = found.length if isinstance(found, VirtualTokens) else 0
     middle = first + count // 2
     return range(first, middle), range(middle, first + count)
 
@@ -252,7 +269,9 @@ def _unit(decoder: Decoder, method: VirtualMethod, start_PW: Tensor) -> Tensor:
     """
     parts = 2 * decoder.config.num_layers if method == "prefix" else 1
     start_PNW = start_PW.unflatten(1, (parts, -1))
-    unit_PW = start_PNW.std((0, 2), keepdim=True).expand_as(start_PNW).flatten(1).clone()
+    spread_1N1 = start_PNW.std((0, 2), keepdim=True)
+    spread_1N1 = spread_1N1.where(spread_1N1 > 0, 1)  # rows out of a file may all be equal
+    unit_PW = spread_1N1.expand_as(start_PNW).flatten(1).clone()
     if method == "prefix" and len(unit_PW) > 1:
         unit_PW[0] = 0
     return unit_PW

@@ -227,7 +227,7 @@ class Engine:
 @torch.inference_mode()
 def _beginning_of(decoder: Decoder) -> Sequence[KeysAndValues]:
     """Keys and values of what every document begins with; computed once, since nothing stands before it."""
-    if decoder.beginning is None or not decoder.beginning.length:
+    if decoder.beginning is None:
         return ()
     known = decoder.beginning.keys_and_values()
     return known or decoder.keys_and_values(decoder.beginning.embeddings().to(decoder.embedding.dtype))

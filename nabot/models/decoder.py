@@ -89,16 +89,11 @@ class Block(nn.Module):
 
 
 class Beginning(Protocol):
-    """What is none of the model's tokens: embeddings, or keys and values for each layer, before every document; or
-    embeddings inside of it, where its ids are."""
+    """What stands before every document and is none of its tokens: embeddings, or keys and values for each layer."""
 
     @property
     def length(self) -> int:
-        """The positions that it takes before every document, P."""
-        ...
-
-    def embed(self, tokens_N: Tensor, weight_VD: Tensor) -> Tensor:
-        """[N] → [N, D] of the tokens of documents; the ids from V on are its own."""
+        """The positions that it takes, P."""
         ...
 
     def embeddings(self) -> Tensor:
@@ -134,11 +129,7 @@ class Decoder(nn.Module):
 
     def embed(self, tokens_N: Tensor) -> Tensor:
         """[N] → [N, D]."""
-        if self.reader is not None:
-            return self.reader(tokens_N)
-        if self.beginning is not None:
-            return self.beginning.embed(tokens_N, self.embedding)
-        return F.embedding(tokens_N, self.embedding)
+        return F.embedding(tokens_N, self.embedding) if self.reader is None else self.reader(tokens_N)
 
     def hidden(self, x_ND: Tensor, batch: TokenBatch) -> Tensor:
         """Embeddings → what the head reads, [N, D], normed. A cache is expected to hold the beginning already."""
