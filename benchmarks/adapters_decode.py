@@ -63,8 +63,9 @@ def engine(bot: Path, form: str, *, few_bits: bool) -> Engine | None:
 
 def endless(opened: Opened) -> Engine:
     """No token ends an answer."""
-    opened.renderer.stop_ids = frozenset()  # type: ignore[misc,unused-ignore]
-    return opened.engine()
+    engine = opened.engine()
+    engine.renderer.stop_ids = frozenset()  # type: ignore[misc,unused-ignore]
+    return engine
 
 
 def prompt(engine: Engine, number: int) -> tuple[int, ...]:

@@ -7,8 +7,17 @@ before every conversation or into it, `WholeConfig` lets the weights themselves 
 
 from nabot.adapters.combining import combine
 from nabot.adapters.fusing import fuse, unfuse
-from nabot.adapters.lora import LoraConfig, lora_groups, set_dropout, shape_of
-from nabot.adapters.methods import METHODS, AdapterConfig, attach, detach, kind_of_rate, method_of, put_on
+from nabot.adapters.lora import LoraConfig, lora_groups, set_dropout
+from nabot.adapters.methods import (
+    METHODS,
+    AdapterConfig,
+    attach,
+    detach,
+    kind_of_rate,
+    mean_the_same,
+    method_of,
+    put_on,
+)
 from nabot.adapters.peft_files import adapter_tensors, has_learned, load_adapter, save_adapter, set_adapter_tensors
 from nabot.adapters.virtual import VirtualConfig, question_ids, virtual_tokens
 from nabot.adapters.whole import WholeConfig
@@ -28,13 +37,13 @@ __all__ = [
     "kind_of_rate",
     "load_adapter",
     "lora_groups",
+    "mean_the_same",
     "method_of",
     "put_on",
     "question_ids",
     "save_adapter",
     "set_adapter_tensors",
     "set_dropout",
-    "shape_of",
     "unfuse",
     "virtual_tokens",
 ]

@@ -30,8 +30,8 @@ class LearnedEmbedding(nn.Module):
         self._base_weight = (embedding,)  # a tuple, because it is the decoder's parameter and not one of this module
         self.learned = _copy(embedding)
 
-    def forward(self, tokens_N: Tensor) -> Tensor:
-        return F.embedding(tokens_N, self.learned).to(self._base_weight[0].dtype)
+    def forward(self, tokens_N: Tensor, weight_VD: Tensor) -> Tensor:
+        return F.embedding(tokens_N, self.learned).to(weight_VD.dtype)
 
     def start(self) -> Tensor:
         """The base's weight."""
@@ -53,17 +53,38 @@ class LearnedHead(nn.Module):
 
     def __init__(self, base: LinearGroup | None, embedding: nn.Parameter, learned: nn.Parameter | None) -> None:
         super().__init__()
-        self.base = base
-        self._embedding = (embedding,)
+        self._frozen = (
+            base,
+            embedding,
+        )  # a tuple, because they are not of this module: nobody learns or packs them here
         self.learned = _copy(self.start()) if learned is None else learned
         self.members = {_HEAD: len(self.learned)}
+        self._rounded: Tensor | None = (
+            None  # in fewer bits, for answering: a vocabulary is too much to round for each token
+        )
+
+    @property
+    def base(self) -> LinearGroup | None:
+        return self._frozen[0]
 
     def forward(self, x_ND: Tensor, batch: TokenBatch | None) -> Tensor:
-        return F.linear(x_ND, self.learned.to(x_ND.dtype))
+        return F.linear(x_ND, self._weight(x_ND.dtype))
+
+    def _weight(self, dtype: torch.dtype) -> Tensor:
+        if self.training or torch.is_grad_enabled() or dtype == self.learned.dtype:
+            return self.learned.to(dtype)
+        if self._rounded is None or self._rounded.dtype != dtype:
+            self._rounded = self.learned.detach().to(dtype)
+        return self._rounded
+
+    def train(self, mode: bool = True) -> "LearnedHead":
+        self._rounded = None
+        return super().train(mode)
 
     def start(self) -> Tensor:
         """The base's weight."""
-        return self._embedding[0].data if self.base is None else self.base.member(_HEAD)
+        base, embedding = self._frozen
+        return embedding.data if base is None else base.member(_HEAD)
 
     def write_into_base(self) -> None:
         """A tied one is written as the embedding. Raises ConfigError if the base is packed."""
@@ -84,19 +105,23 @@ def attach_ends(decoder: Decoder, names: Collection[str]) -> None:
 
     A tied model has one weight for both, and goes on having one: whichever is named, both are meant.
     """
-    tied = is_tied(decoder)
-    put_ends(decoder, ENDS if tied and names else names, as_one=tied)
+    put_ends(decoder, meant_ends(decoder, names), as_one=is_tied(decoder))
+
+
+def meant_ends(decoder: Decoder, names: Collection[str]) -> frozenset[str]:
+    """Both, where one weight is both."""
+    return frozenset(ENDS if is_tied(decoder) and names else names)
 
 
 def put_ends(decoder: Decoder, names: Collection[str], *, as_one: bool) -> None:
     """The same for exactly these; `as_one`: both with one weight. PEFT unties a tied model unless told otherwise."""
     if _EMBED in names:
-        decoder.reader = LearnedEmbedding(decoder.embedding)
+        decoder.reader = LearnedEmbedding(decoder.embedding).train(decoder.training)
     if _HEAD in names:
         shared = decoder.reader.learned if as_one and isinstance(decoder.reader, LearnedEmbedding) else None
         base = decoder.output
         assert base is None or isinstance(base, LinearGroup), type(base)
-        decoder.output = LearnedHead(base, decoder.embedding, shared)
+        decoder.output = LearnedHead(base, decoder.embedding, shared).train(decoder.training)
 
 
 def end_places(decoder: Decoder) -> Iterator[tuple[nn.Module, str, End]]:
@@ -125,8 +150,7 @@ def learn_as_one(decoder: Decoder) -> bool:
 
 def is_tied(decoder: Decoder) -> bool:
     """Whether the base reads and writes with one weight."""
-    output = decoder.output
-    return (output.base if isinstance(output, LearnedHead) else output) is None
+    return decoder.config.tie_embeddings
 
 
 def _copy(weight: Tensor) -> nn.Parameter:

@@ -8,6 +8,7 @@ import torch
 from nabot.adapters.ends import is_tied, learn_as_one, learned_ends
 from nabot.adapters.lora import LoraGroup
 from nabot.adapters.methods import Place, places
+from nabot.adapters.virtual import virtual_tokens
 from nabot.errors import CheckpointError, ConfigError
 from nabot.models.decoder import Decoder
 from nabot.models.packed import PackedGroup
@@ -23,6 +24,8 @@ def fuse(decoder: Decoder) -> list[Place]:
     In bfloat16 this rounds; in float64 it is exact. Raises ConfigError, and leaves all as it is, where the weights have no
     room for it.
     """
+    if virtual_tokens(decoder) is not None:
+        raise ConfigError(say("adapters.fuse_virtual"))
     if is_tied(decoder) and learned_ends(decoder) and not learn_as_one(decoder):
         raise ConfigError(say("adapters.untied"))
     taken = places(decoder)
@@ -64,4 +67,6 @@ def unfuse(taken: list[Place], originals: Iterable[StoredTensor], origin: Path) 
     if waiting:
         raise CheckpointError(say("models.missing_tensor", origin=origin, name=next(iter(waiting)), count=len(waiting)))
     for owner, attribute, part in taken:
+        if part.base is not None:
+            part.base.note_change()
         setattr(owner, attribute, part)

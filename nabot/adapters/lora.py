@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nabot.adapters.lora_config import LoraConfig
 from nabot.adapters.lora_linear import LoraLinear, Slot, add_low_rank
-from nabot.adapters.targets import chosen_names, end_names
+from nabot.adapters.targets import chosen_names
 from nabot.errors import ConfigError
 from nabot.models.batch import TokenBatch
 from nabot.models.linear import LinearGroup, linear_groups, member_rows
@@ -23,7 +23,6 @@ from nabot.text import say
 __all__ = [
     "LoraConfig",
     "LoraGroup",
-    "Place",
     "attach_lora",
     "attach_to",
     "config_of",
@@ -208,9 +207,6 @@ class LoraGroup(nn.Module):
             yield f"{self.path}.{name}", bias.data
 
 
-Place = tuple[nn.Module, str, LoraGroup]
-
-
 def _biases(base: LinearGroup, config: LoraConfig, adapted: list[str], kind: torch.dtype) -> dict[str, Tensor]:
     """Copies, by member."""
     if base.bias is None or config.bias == "none":
@@ -238,7 +234,6 @@ class Shape(NamedTuple):
     dora: bool
     bias: str
     start: str
-    whole: frozenset[str]
 
 
 def attach_lora(module: nn.Module, config: LoraConfig) -> None:
@@ -272,7 +267,7 @@ def attach_to(module: nn.Module, config: LoraConfig, chosen: set[str]) -> None:
 def shape_of(module: nn.Module, config: LoraConfig) -> dict[str, Shape]:
     """What `attach_lora` would adapt, by full module name. Raises ConfigError if a target names nothing."""
     known = [f"{g.path}.{m}" for _, _, g in linear_groups(module) for m in g.members if g.path]
-    common = (config.dora, config.bias, config.lora_start, end_names(config.save_whole))
+    common = (config.dora, config.bias, config.lora_start)
     return {
         name: Shape(config.rank_of(name), config.scale_of(name), *common)
         for name in chosen_names(known, config.targets, config.layers)
@@ -305,7 +300,7 @@ def lora_groups(module: nn.Module) -> Iterator[LoraGroup]:
         yield group
 
 
-def lora_places(module: nn.Module) -> Iterator[Place]:
+def lora_places(module: nn.Module) -> Iterator[tuple[nn.Module, str, LoraGroup]]:
     """The same, with where each one is: owner and attribute."""
     for owner in module.modules():
         for attribute, child in owner.named_children():

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from nabot.adapters.ends import End, attach_ends, end_places
-from nabot.adapters.lora import LoraConfig, LoraGroup, attach_lora, lora_places
+from nabot.adapters.ends import End, attach_ends, end_places, meant_ends
+from nabot.adapters.lora import LoraConfig, LoraGroup, attach_lora, lora_places, shape_of
 from nabot.adapters.targets import end_names
 from nabot.adapters.virtual import VirtualConfig, VirtualTokens, attach_virtual, virtual_places, virtual_tokens
 from nabot.adapters.whole import WholeConfig, attach_whole, detach_whole
@@ -34,8 +34,9 @@ def attach(decoder: Decoder, config: AdapterConfig, text: Sequence[int] = ()) ->
     """
     refuse_second(decoder)
     if isinstance(config, LoraConfig):
+        ends = end_names(config.save_whole)  # before anything is attached
         attach_lora(decoder, config)
-        attach_ends(decoder, end_names(config.save_whole))
+        attach_ends(decoder, ends)
     elif isinstance(config, VirtualConfig):
         attach_virtual(decoder, config, text)
     else:
@@ -65,7 +66,7 @@ def put_on(decoder: Decoder, adapter: Detached) -> None:
 
 def is_attached(decoder: Decoder) -> bool:
     """Whether anything is."""
-    return bool(places(decoder) or virtual_tokens(decoder) or weights_that_learn(decoder))
+    return virtual_tokens(decoder) is not None or bool(places(decoder) or weights_that_learn(decoder))
 
 
 def refuse_second(decoder: Decoder) -> None:
@@ -81,6 +82,12 @@ def method_of(config: AdapterConfig) -> str:
     if isinstance(config, WholeConfig):
         return "freeze" if config.top_layers else "full"
     return "lora"
+
+
+def mean_the_same(decoder: Decoder, one: LoraConfig, other: LoraConfig) -> bool:
+    """Whether they attach the same, in whatever words. Raises ConfigError if a target or an end names nothing."""
+    ends = [meant_ends(decoder, end_names(config.save_whole)) for config in (one, other)]
+    return ends[0] == ends[1] and shape_of(decoder, one) == shape_of(decoder, other)
 
 
 def kind_of_rate(config: AdapterConfig) -> str:

@@ -22,6 +22,7 @@ from nabot.models.decoder import Decoder
 from nabot.text import say
 
 CONFIG, WEIGHTS, _PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+OWN_TYPE = "NABOT_"  # how the types of layouts begin that PEFT does not have
 _LAYOUTS = (peft_lora, peft_virtual, whole)  # what each kind of adapter looks like on disk
 
 

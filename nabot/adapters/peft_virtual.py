@@ -49,7 +49,7 @@ def config_json(decoder: Decoder) -> dict[str, Any]:
     placed = {"peft_type": f"{_AROUND}{kind}", "places": "question"} if found is decoder.reader else {}
     common = {
         "peft_type": kind,
-        "num_virtual_tokens": found.length,
+        "num_virtual_tokens": len(found),
         "num_layers": c.num_layers,
         "num_attention_heads": heads,
         "num_transformer_submodules": 1,

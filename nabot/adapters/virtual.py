@@ -28,6 +28,7 @@ Start = Literal["text", "vocab", "random"]
 Places = Literal["front", "question"]
 _COMMON_TOKENS = 5_000  # Lester et al., §3.2: virtual tokens start as some of the most common ones
 _LENGTHS = {"prompt": 256, "ptuning": 256, "prefix": 512}
+_MEASURED_TOKENS = 64  # from all over the vocabulary, to see how far apart a model's numbers lie
 _AROUND_A_QUESTION = 6  # Liu et al., §3.1: three and three
 _ENCODERS: dict[str, tuple[str, ...]] = {  # by method; the first is the one that is taken if none is named
     "prompt": ("none",),
@@ -79,7 +80,7 @@ class VirtualConfig:
 class Rows(nn.Module):
     """The table [P, W], float32 at least: where it begins, and what is added to that, counted in units of `unit_PW`.
 
-    The units are how far apart the numbers of the start lie: a rate that counts in them suits the first layer's small
+    The units are how far apart the model's own numbers lie: a rate that counts in them suits the first layer's small
     values and the last one's large ones, and models of all sizes.
     """
 
@@ -148,37 +149,51 @@ def _mlp_of_prefix(width: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 class VirtualTokens(nn.Module):
-    """Rows [P, W] that learn: a `Beginning`, as embeddings or as keys and values; or, around questions, a reader of their
-    ids among the others."""
+    """What learns, as a decoder meets it: `method`, and the table's rows."""
 
     base = None  # what a decoder has in this place
 
-    def __init__(self, method: VirtualMethod, rows: Rows, decoder: Decoder) -> None:
+    def __init__(self, method: VirtualMethod, rows: Rows) -> None:
         super().__init__()
         self.method = method
         self.rows = rows
-        self.length = len(rows.get_buffer("start"))
-        self._embedding = (
-            decoder.embedding,
-        )  # a tuple, because it is the decoder's parameter and not one of this module
-        self._heads = (decoder.config.num_layers, 2, decoder.config.num_kv_heads, decoder.config.head_width)
+
+    def __len__(self) -> int:
+        return len(self.rows.get_buffer("start"))
 
     def table(self) -> Tensor:
         """What is saved: [P, D], or for a prefix [P, layers · (key, value) · K · E]."""
         rows: Tensor = self.rows()
         return rows
 
+    def has_learned(self) -> bool:
+        """Whether the rows are not what they began as."""
+        return not torch.equal(self.table(), self.rows.get_buffer("start"))
+
+
+class FrontTokens(VirtualTokens):
+    """A `Beginning` that learns: embeddings, or keys and values."""
+
+    def __init__(self, method: VirtualMethod, rows: Rows, decoder: Decoder) -> None:
+        super().__init__(method, rows)
+        self.length = len(self)
+        self._width = decoder.config.width
+        self._heads = (decoder.config.num_layers, 2, decoder.config.num_kv_heads, decoder.config.head_width)
+
     def embeddings(self) -> Tensor:
-        return self._embedding[0].new_empty(0, self._embedding[0].shape[1]) if self.method == "prefix" else self.table()
+        return self.rows.get_buffer("start").new_empty(0, self._width) if self.method == "prefix" else self.table()
 
     def keys_and_values(self) -> Sequence[KeysAndValues]:
         if self.method != "prefix":
             return ()
         return [(kv[0], kv[1]) for kv in self.table().unflatten(1, self._heads).permute(1, 2, 0, 3, 4)]
 
-    def forward(self, tokens_N: Tensor) -> Tensor:
-        """Rows of the model's embedding, and of the table for the ids from V on, however often they stand there."""
-        (weight_VD,) = self._embedding
+
+class QuestionTokens(VirtualTokens):
+    """A reader of ids from V on, wherever they stand among the others."""
+
+    def forward(self, tokens_N: Tensor, weight_VD: Tensor) -> Tensor:
+        """Rows of the model's embedding, and of the table, however often they stand there: [N, D]."""
         own_N = tokens_N >= len(weight_VD)
         # Where something learns, a pass without a question has a gradient, too: zero.
         if not (torch.is_grad_enabled() or bool(own_N.any())):
@@ -187,10 +202,6 @@ class VirtualTokens(nn.Module):
         # Looked up before it is rounded, so that the gradients of many uses are added up in the table's own dtype.
         x_ND[own_N] = F.embedding(tokens_N[own_N] - len(weight_VD), self.table()).to(x_ND.dtype)
         return x_ND
-
-    def has_learned(self) -> bool:
-        """Whether the rows are not what they began as."""
-        return not torch.equal(self.table(), self.rows.get_buffer("start"))
 
 
 def attach_virtual(decoder: Decoder, config: VirtualConfig, text: Sequence[int] = ()) -> None:
@@ -209,30 +220,25 @@ def attach_virtual(decoder: Decoder, config: VirtualConfig, text: Sequence[int] 
         raise ConfigError(say("settings.bad_value", key="virtual_tokens", value=count, allowed=allowed))
     kind = config.chosen_encoder()
     begun_PD = _begun(decoder, config.start, count, text)
-    start_PW = begun_PD
-    if method == "prefix":
-        with torch.no_grad():
-            pairs = decoder.keys_and_values(begun_PD.to(decoder.embedding.dtype))
-        start_PW = torch.stack([x_PKE for pair in pairs for x_PKE in pair], 1).flatten(1).to(begun_PD.dtype)
+    start_PW = _as_table(decoder, method, begun_PD)
     added: Table | Encoded = Table(start_PW)
     if kind != "none":
         added = _encoded(method, kind, start_PW.shape[1], begun_PD, config.encoder_width)
-    rows = Rows(start_PW, _unit(decoder, method, start_PW), added.to(start_PW))
-    _put(decoder, VirtualTokens(method, rows, decoder), config.places)
+    _put(decoder, method, config.places, start_PW, added.to(start_PW))
 
 
 def restore_virtual(decoder: Decoder, method: VirtualMethod, table_PW: Tensor, places: Places) -> None:
     """The same with rows that have been learned already."""
-    table_PW = table_PW.to(decoder.embedding.device)
-    rows = Rows(table_PW, _unit(decoder, method, table_PW), Table(table_PW))
-    _put(decoder, VirtualTokens(method, rows, decoder), places)
+    start_PW = table_PW.to(decoder.embedding.device, torch.promote_types(table_PW.dtype, torch.float32))
+    _put(decoder, method, places, start_PW, Table(start_PW))
 
 
-def _put(decoder: Decoder, tokens: VirtualTokens, places: Places) -> None:
+def _put(decoder: Decoder, method: VirtualMethod, places: Places, start_PW: Tensor, added: "Table | Encoded") -> None:
+    rows = Rows(start_PW, _unit(decoder, method, len(start_PW)).to(start_PW), added)
     if places == "front":
-        decoder.beginning = tokens
+        decoder.beginning = FrontTokens(method, rows, decoder)
     else:
-        decoder.reader = tokens
+        decoder.reader = QuestionTokens(method, rows)
 
 
 def virtual_places(decoder: Decoder) -> Iterator[tuple[nn.Module, str, VirtualTokens]]:
@@ -250,7 +256,7 @@ def virtual_tokens(decoder: Decoder) -> VirtualTokens | None:
 def question_ids(decoder: Decoder) -> tuple[range, range]:
     """The ids of what is to stand before and behind every question: above the vocabulary, so that no text has them."""
     found, first = decoder.reader, decoder.config.vocab_size
-    count = found.length if isinstance(found, VirtualTokens) else 0
+    count = len(found) if isinstance(found, QuestionTokens) else 0
     middle = first + count // 2
     return range(first, middle), range(middle, first + count)
 
@@ -261,20 +267,32 @@ def table_width(decoder: Decoder, method: VirtualMethod) -> int:
     return c.num_layers * 2 * c.num_kv_heads * c.head_width if method == "prefix" else c.width
 
 
-def _unit(decoder: Decoder, method: VirtualMethod, start_PW: Tensor) -> Tensor:
-    """The spread of the start [P, W], for a prefix that of each layer's keys, and of its values.
+@torch.no_grad()
+def _unit(decoder: Decoder, method: VirtualMethod, count: int) -> Tensor:
+    """How far apart the base's own numbers lie, [P, W]: its embeddings, or each layer's keys and each layer's values.
 
-    The first keys and values have none and stay: every later token leans on them (Xiao et al. 2023, arXiv 2309.17453
-    §3.1, "attention sinks"; Eyuboglu et al. keep them, too).
+    Of the base, and not of the start, so that a bot that is gone on with learns at the rate that its parent had.
+    A prefix's first keys and values have none and stay: every later token leans on them (Xiao et al. 2023, arXiv
+    2309.17453 §3.1, "attention sinks"; Eyuboglu et al. keep them, too).
     """
-    parts = 2 * decoder.config.num_layers if method == "prefix" else 1
-    start_PNW = start_PW.unflatten(1, (parts, -1))
-    spread_1N1 = start_PNW.std((0, 2), keepdim=True)
-    spread_1N1 = spread_1N1.where(spread_1N1 > 0, 1)  # rows out of a file may all be equal
-    unit_PW = spread_1N1.expand_as(start_PNW).flatten(1).clone()
-    if method == "prefix" and len(unit_PW) > 1:
+    vocab = len(decoder.embedding)
+    some_MD = decoder.embed(torch.arange(0, vocab, max(vocab // _MEASURED_TOKENS, 1), device=decoder.embedding.device))
+    own_MW = _as_table(decoder, method, some_MD[: decoder.config.max_positions])
+    own_MNW = own_MW.unflatten(1, (2 * decoder.config.num_layers if method == "prefix" else 1, -1))
+    unit_PW = own_MNW.std((0, 2), keepdim=True).expand_as(own_MNW[:1]).flatten(1).repeat(count, 1)
+    if method == "prefix" and count > 1:
         unit_PW[0] = 0
     return unit_PW
+
+
+@torch.no_grad()
+def _as_table(decoder: Decoder, method: VirtualMethod, rows_PD: Tensor) -> Tensor:
+    """What the rows of the table would be for a text with these embeddings, [P, W], float32 at least."""
+    if method != "prefix":
+        return rows_PD.to(torch.promote_types(rows_PD.dtype, torch.float32))
+    pairs = decoder.keys_and_values(rows_PD.to(decoder.embedding.dtype))
+    table_PW = torch.stack([x_PKE for pair in pairs for x_PKE in pair], 1).flatten(1)
+    return table_PW.to(torch.promote_types(table_PW.dtype, torch.float32))
 
 
 @torch.no_grad()

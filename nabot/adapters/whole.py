@@ -57,7 +57,7 @@ def is_attached(decoder: Decoder) -> bool:
 
 def tensors_of(decoder: Decoder) -> dict[str, Tensor]:
     """Hugging Face name → weight, of the weights that learn; views, not copies."""
-    learning = [m for m in _weighted(decoder) if m.weight.requires_grad]
+    learning = [m for m in _weighted(decoder) if not isinstance(m, PackedGroup) and m.weight.requires_grad]
     found = dict(slot for module in learning for slot in module.slots())
     if decoder.embedding.requires_grad:
         found[EMBEDDING] = decoder.embedding.data

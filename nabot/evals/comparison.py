@@ -11,6 +11,7 @@ from math import log10
 from typing import Any
 
 from nabot.evals.figures import ticks
+from nabot.evals.verdict import percent
 from nabot.text import human_bytes, say
 
 Rows = Sequence[Mapping[str, Any]]
@@ -22,7 +23,7 @@ _TABLES = {  # two, because a terminal of 80 columns has no room for one
         "method", "trainable", "adapter_bytes", "peak_memory_bytes", "tokens_per_second", "minutes", "minutes_to_70",
     ),
 }  # fmt: skip
-_COLOURS = ("#3b6ea5", "#d98b3a", "#4f8a5b", "#a5473b", "#7a5ba5", "#6b6b6b")
+_COLOURS = ("#3b6ea5", "#d98b3a", "#4f8a5b", "#a5473b", "#7a5ba5", "#6b6b6b", "#4aa3a3")  # one for each method
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def base_line(base: Mapping[str, Any]) -> str:
     """The base as it is, which everything is held against."""
     return say(
         "compare.base_line",
-        accuracy=_percent(base["accuracy"]),
+        accuracy=percent(base["accuracy"]),
         speed=base["decode_tokens_per_second"],
         first=base["first_token_seconds"],
     )
@@ -83,12 +84,12 @@ def _cells(method: str, rows: Rows) -> dict[str, str]:
         return statistics.median(values) if values else None
 
     accuracies = [row["accuracy"] or 0.0 for row in rows]
-    spread = f" ({_percent(min(accuracies))}–{_percent(max(accuracies))})" if len(rows) > 1 else ""
+    spread = f" ({percent(min(accuracies))}–{percent(max(accuracies))})" if len(rows) > 1 else ""
     all_passed = all(row["minutes_to_70"] is not None for row in rows)
     return {
         "method": method,
-        "accuracy": f"{_percent(median('accuracy'))}{spread}",
-        "kept": _percent(median("kept")),
+        "accuracy": f"{percent(median('accuracy'))}{spread}",
+        "kept": percent(median("kept")),
         "held_out_loss": _number(median("held_out_loss"), 3),
         "decode_tokens_per_second": _number(median("decode_tokens_per_second"), 0),
         "first_token_seconds": _number(median("first_token_seconds"), 2),
@@ -99,10 +100,6 @@ def _cells(method: str, rows: Rows) -> dict[str, str]:
         "minutes": _number(median("minutes"), 1),
         "minutes_to_70": _number(median("minutes_to_70") if all_passed else None, 1),
     }
-
-
-def _percent(share: float | None) -> str:
-    return say("evals.nothing") if share is None else f"{share:.0%}"
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -176,7 +173,7 @@ def _box(frame: _Frame, title: str) -> Iterator[str]:
 
 def _legend(colours: Mapping[str, str]) -> Iterator[str]:
     for place, (method, colour) in enumerate(colours.items()):
-        x = 60 + 120 * place
+        x = 60 + 105 * place
         yield f'<rect x="{x}" y="344" width="12" height="12" fill="{colour}"/>'
         yield _text(x + 18, 354, method, "start")
 

@@ -114,7 +114,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.beginning: Beginning | None = None  # set from outside
-        self.reader: nn.Module | None = None  # the same: [N] → [N, D], in place of the embedding
+        self.reader: nn.Module | None = None  # the same: (tokens [N], embedding [V, D]) → [N, D]
         self.embedding = nn.Parameter(torch.empty(config.vocab_size, config.width), requires_grad=False)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
         self.norm = Norm("model.norm", config.width, config.norm_eps)
@@ -129,7 +129,8 @@ class Decoder(nn.Module):
 
     def embed(self, tokens_N: Tensor) -> Tensor:
         """[N] → [N, D]."""
-        return F.embedding(tokens_N, self.embedding) if self.reader is None else self.reader(tokens_N)
+        read = F.embedding if self.reader is None else self.reader
+        return read(tokens_N, self.embedding)
 
     def hidden(self, x_ND: Tensor, batch: TokenBatch) -> Tensor:
         """Embeddings → what the head reads, [N, D], normed. A cache is expected to hold the beginning already."""

@@ -62,6 +62,10 @@ class LinearGroup(nn.Module):
     def overwrite(self, name: str, weight: Tensor) -> None:
         """Another weight for one member, rounded to the dtype here. Raises ConfigError where weights cannot change."""
         self.member(name).copy_(weight)
+        self.note_change()
+
+    def note_change(self) -> None:
+        """Called when the weights have been written to from outside: what was made of them before is forgotten."""
 
     @property
     def dtype(self) -> torch.dtype:

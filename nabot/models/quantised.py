@@ -47,6 +47,10 @@ class QuantisedGroup(LinearGroup):
         self._is_packed = False
         self._packing = Lock()
 
+    def note_change(self) -> None:
+        with self._packing:
+            self._product, self._is_packed = None, False
+
     def pack(self) -> None:
         """Once; whoever comes meanwhile waits."""
         with self._packing:
@@ -77,7 +81,7 @@ class QuantisedPackedGroup(QuantisedGroup, PackedGroup):
 def quantise(decoder: Decoder) -> None:
     """Gives every linear of the decoder, and its head, packed weights for a few rows. Does nothing off the CPU.
 
-    The dense weights must not change any more: fuse an adapter before, or leave it attached.
+    Whoever changes dense weights afterwards says so by `note_change`, as `overwrite` does.
     """
     if decoder.embedding.device.type != "cpu" or not (available("int8") or available("int4")):
         return

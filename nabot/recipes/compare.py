@@ -10,18 +10,20 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nabot.adapters import VirtualConfig, load_adapter
+from nabot.adapters import load_adapter
 from nabot.artifacts import file_sha256, read_json, write_json
 from nabot.bot import ADAPTER, RUN, is_finished, is_unfinished, read_manifest
 from nabot.data import ExamQuestion, read_exam
 from nabot.errors import CheckpointError, ConfigError, Stopped
 from nabot.evals.exam import GENERAL, Marked, Sheet, result, sit
 from nabot.recipes.opening import Opened, open_base_of, open_source
+from nabot.recipes.qlora import spelt_out
+from nabot.recipes.rehearsal import answers_of_base, everyday_questions
 from nabot.recipes.settings import Settings, Value
 from nabot.recipes.signals import Signals
 from nabot.sources import base_hash, resolve
@@ -69,6 +71,8 @@ def compare(asked: Comparison, note: Callable[[str], None] = lambda _: None) -> 
     base = _base(asked, questions, note)
     rows = []
     cells = list(asked.cells())
+    if not all((folder / _ROW).exists() for _, _, folder in cells):
+        _ask_everyday_questions(asked)
     for number, (method, seed, folder) in enumerate(cells, 1):
         path = folder / _ROW
         if not path.exists():
@@ -111,20 +115,38 @@ def _arguments(asked: Comparison, method: str) -> Iterator[str]:
     if asked.minutes is not None and "epochs" in pairs:
         raise ConfigError(say("tune.epochs_and_minutes"))
     Settings().with_values(pairs)  # keys that nobody has, values that nobody takes
-    everybodys = set().union(*(Settings(method=m).own_keys() for m in asked.methods))
-    for key in pairs.keys() - everybodys:
+    owns = {m: _own_pairs(m, pairs) for m in asked.methods}
+    for key in pairs.keys() - set().union(*owns.values()):
         raise ConfigError(say("compare.nobodys", key=key, methods=", ".join(asked.methods)))
-    own = {key: value for key, value in pairs.items() if key in Settings(method=method).own_keys()}
+    own = owns[method]
     settings = Settings(method=method).with_values({**own, "minutes": asked.minutes})
     settings.check_together()
     settings.check_given()
-    if isinstance(settings.adapter, VirtualConfig):
-        settings.adapter.chosen_encoder()
     yield from (*map(str, asked.data), "--base", asked.base, "--method", method, "--exam", str(asked.exam))
     if asked.minutes is not None:
         yield from ("--minutes", str(asked.minutes))
     for key, value in own.items():
         yield from ("--set", f"{key}={value}")
+
+
+def _ask_everyday_questions(asked: Comparison) -> None:
+    """So that no cell pays out of its minutes for what the others find done (`recipes/rehearsal.py`)."""
+    forms = set()
+    for method in asked.methods:
+        settings = Settings(method=method).with_values(_own_pairs(method, dict(asked.settings)))
+        train = spelt_out(settings, asked.base).train
+        if train.rehearsal_ratio:
+            forms.add((settings.weights_dtype, train.base_bits, train.device))
+    for dtype, base_bits, device in sorted(forms):
+        opened = open_source(asked.base, dtype=dtype, device=device, base_bits=base_bits)
+        answers_of_base(opened, everyday_questions(), base_bits)
+
+
+def _own_pairs(method: str, pairs: Mapping[str, Value]) -> dict[str, Value]:
+    """Those that the method looks at."""
+    settings = Settings(method=method)
+    own = {key: value for key, value in pairs.items() if key in settings.own_keys()}
+    return {key: value for key, value in own.items() if key not in settings.with_values(own).unused_keys()}
 
 
 def _tuned(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:

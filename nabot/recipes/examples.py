@@ -24,8 +24,10 @@ def split_examples(
     seed: int,
     limit: int,
     note: Callable[[str], None],
+    longer: str = "",
 ) -> tuple[list[Example], list[Example]]:
-    """Examples to learn, and examples held out (`held_out` rows; None: a share), of at most `limit` tokens each.
+    """Examples to learn, and examples held out (`held_out` rows; None: a share), of at most `limit` tokens each; `longer`
+    says what takes longer ones.
 
     Raises DataError if the template refuses a row, or if nothing is left to learn.
     """
@@ -35,10 +37,10 @@ def split_examples(
     rendered = _rendered(renderer, rows, limit)
     learned = [e for place, e in enumerate(rendered) if e and place not in apart]
     if rows and not learned:
-        raise DataError(say("tune.no_targets", rows=len(rows), limit=limit))
+        raise DataError(say("tune.no_targets", rows=len(rows), limit=limit, longer=longer))
     left_out = sum(e is None for e in rendered)
     if left_out:
-        note(say("tune.dropped", dropped=left_out, rows=len(rows), limit=limit))
+        note(say("tune.dropped", dropped=left_out, rows=len(rows), limit=limit, longer=longer))
     return learned, [e for place, e in enumerate(rendered) if e and place in apart]
 
 

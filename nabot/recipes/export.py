@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nabot.adapters import METHODS
-from nabot.adapters.peft_files import CONFIG, WEIGHTS
+from nabot.adapters.peft_files import CONFIG, OWN_TYPE, WEIGHTS, read_adapter
 from nabot.artifacts import file_sha256, new_folder
 from nabot.bot import ADAPTER, read_record
 from nabot.errors import CheckpointError, ConfigError
@@ -31,8 +31,8 @@ def export(
     if form not in _HELD:
         near, allowed = near_names(form, list(_HELD)), ", ".join(_HELD)
         raise ConfigError(say("settings.bad_choice", key="format", value=form, near=near, allowed=allowed))
-    method = read_record(bot).method
-    if method not in _HELD[form]:
+    method, kind = read_record(bot).method, str(read_adapter(bot / ADAPTER)[0].get("peft_type"))
+    if method not in _HELD[form] or kind.startswith(OWN_TYPE):
         raise ConfigError(say("export.other_method", bot=bot, method=method, form=form, known=", ".join(_HELD[form])))
     _refuse_to_overwrite(out, form, force=force)
     opened = open_bot(bot, base=base, progress=progress)

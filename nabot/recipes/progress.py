@@ -36,7 +36,7 @@ class Progress:
         for question, answer in zip(self._probes, answers, strict=True):
             self._samples.write({"step": state.step, "question": question, "answer": answer.text})
             self._watcher.probe(state.step, question, answer.text)
-        if self._questions and state.step:  # what the base knows is for the exam to say; it rambles, and takes longest
+        if self._questions:  # also before the first step: the time that a look takes is measured then
             accuracy = sit(self._opened.engine(), self._questions, sampling).figures()["accuracy"]
             self._metrics.write({"step": state.step, "accuracy": accuracy})
             self._watcher.examined(state.step, accuracy)

@@ -9,7 +9,7 @@ the others was.   Sources: Robins 1995, "Catastrophic forgetting, rehearsal and 
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -45,13 +45,18 @@ def rehearsal(
     if not count:
         return []
     if not note.exists():
-        rows = _answered(opened, [questions[i * len(questions) // count] for i in range(count)], base_bits)
+        rows = answers_of_base(opened, [questions[i * len(questions) // count] for i in range(count)], base_bits)
         write_file(note, _lines(rows))
     saved = list(json_lines(note))
     said = softened(opened.decoder, [_example(r["prompt"], r["answer"]) for r in saved], weight)
     asked = [renderer.prompt(Conversation.ask(r["question"])) for r in saved]
     pairs = zip(asked, saved, said, strict=True)
     return [replace(_example(prompt, r["answer"]), soft=example.soft) for prompt, r, example in pairs]
+
+
+def longest_rehearsed(renderer: Renderer) -> int:
+    """Tokens that no example of `rehearsal` has more of."""
+    return max((len(ids) for ids in _prompts(renderer, everyday_questions()).values()), default=0) + _MAX_NEW_TOKENS
 
 
 def _example(prompt: Sequence[int], answer: Sequence[int]) -> Example:
@@ -79,29 +84,52 @@ def everyday_questions() -> list[str]:
     return (files("nabot") / "recipes" / "rehearsal.txt").read_text(encoding="utf-8").splitlines()
 
 
-def _answered(opened: Opened, questions: Sequence[str], base_bits: str) -> list[dict[str, Any]]:
-    """Token ids of each question's prompt and of what the base answers, for the questions that the template takes.
+def answers_of_base(opened: Opened, questions: Sequence[str], base_bits: str) -> list[dict[str, Any]]:
+    """Each question that the template takes, with the token ids of its prompt and of what the base answers.
 
-    The same base gives the same answers to the next run, so they are kept beside the models.
+    The same base gives the same answers to every run, so they are kept beside the models.
     """
-    prompts: dict[str, tuple[int, ...]] = {}
+    prompts = _prompts(opened.renderer, questions)
+    known_in = _known_in(opened, base_bits)
+    known = _known(known_in)
+    unknown = [question for question, ids in prompts.items() if ids not in known]
+    asked = [Conversation.ask(question) for question in unknown]
+    for question, answer in zip(
+        unknown, opened.engine().generate(asked, Sampling(max_new_tokens=_MAX_NEW_TOKENS)), strict=True
+    ):
+        ids = prompts[question]
+        known[ids] = {"question": question, "prompt": [*ids], "answer": [*answer.ids], "text": answer.text}
+    if unknown:
+        with contextlib.suppress(OSError):  # a home that cannot be written to costs only time
+            write_file(known_in, _lines(known.values()))
+    return [known[ids] for ids in prompts.values()]
+
+
+def _prompts(renderer: Renderer, questions: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Token ids of the questions that the template takes."""
+    prompts = {}
     for question in questions:
         with contextlib.suppress(DataError):  # it may want a system prompt, say; the person's own rows need not suffer
-            prompts[question] = opened.renderer.prompt(Conversation.ask(question))
-    decided_by = (base_hash(opened.model.path), base_bits, str(opened.decoder.embedding.dtype), list(prompts.values()))
-    known = models_folder() / ".answers" / f"{hashlib.sha256(repr(decided_by).encode()).hexdigest()[:32]}.jsonl"
-    with contextlib.suppress(OSError, CheckpointError):  # nothing there, or damaged
-        return list(json_lines(known))
-    asked = [Conversation.ask(question) for question in prompts]
-    answers = opened.engine().generate(asked, Sampling(max_new_tokens=_MAX_NEW_TOKENS))
-    rows = [
-        {"question": question, "prompt": ids, "answer": answer.ids, "text": answer.text}
-        for (question, ids), answer in zip(prompts.items(), answers, strict=True)
-    ]
-    with contextlib.suppress(OSError):  # a home that cannot be written to costs only time
-        write_file(known, _lines(rows))
-    return rows
+            prompts[question] = renderer.prompt(Conversation.ask(question))
+    return prompts
 
 
-def _lines(rows: Sequence[dict[str, Any]]) -> str:
+def _known_in(opened: Opened, base_bits: str) -> Path:
+    """A file for everything that an answer depends on, but its prompt."""
+    dtype, stops = opened.decoder.embedding.dtype, sorted(opened.renderer.stop_ids)
+    depends_on = (base_hash(opened.model.path), base_bits, str(dtype), stops, _MAX_NEW_TOKENS)
+    return models_folder() / ".answers" / f"{hashlib.sha256(repr(depends_on).encode()).hexdigest()[:32]}.jsonl"
+
+
+def _known(path: Path) -> dict[tuple[int, ...], dict[str, Any]]:
+    """By prompt; nothing if there is no such file, or none that is whole."""
+    known = {}
+    with contextlib.suppress(OSError, CheckpointError, KeyError, TypeError):
+        for row in json_lines(path):
+            if all(isinstance(n, int) for n in (*row["prompt"], *row["answer"])):
+                known[tuple(row["prompt"])] = {key: row[key] for key in ("question", "prompt", "answer", "text")}
+    return known
+
+
+def _lines(rows: Iterable[dict[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

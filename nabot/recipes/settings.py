@@ -52,6 +52,12 @@ class Settings:
             return WholeConfig(top_layers=0 if self.method == "full" else self.whole.top_layers)
         return self.lora
 
+    @property
+    def weights_dtype(self) -> str:
+        """Weights that learn are float32 unless somebody says otherwise: in bfloat16 they need masters beside them."""
+        chosen = self.train.dtype
+        return "float32" if chosen == "auto" and isinstance(self.adapter, WholeConfig) else chosen
+
     def with_values(self, values: Mapping[str, Value]) -> "Settings":
         """These settings with some keys changed. Raises ConfigError naming the nearest key, or the values allowed."""
         known = dict(_keys())
@@ -78,8 +84,9 @@ class Settings:
 
     def check_given(self) -> None:
         """Raises ConfigError for a key that was asked for and that this method does not look at, or contradicts."""
-        for key in sorted(self.given - self.own_keys() - {"method"}):
-            own = ", ".join(sorted(self.own_keys() - _names(TrainConfig).keys())) or say("settings.none")
+        looked_at = self.own_keys() - self.unused_keys()
+        for key in sorted(self.given - looked_at - {"method"}):
+            own = ", ".join(sorted(looked_at - _names(TrainConfig).keys())) or say("settings.none")
             raise ConfigError(say("settings.idle", key=key, method=self.method, own=own))
         if self.method == QLORA and "base_bits" in self.given:
             self._require("base_bits", lambda v: v != "dense", "file, nf4, int8 (qlora)")
@@ -89,7 +96,16 @@ class Settings:
         idle = {"method"} | ({"top_layers"} if self.method == "full" else set())
         idle |= set() if self.method in _LORAS else {"lora_plus"}
         idle |= {"places"} if self.method == "prefix" else set()  # keys and values stand in front
+        idle |= {"base_bits"} if self.method in ("full", "freeze") else set()  # packed weights learn nothing
+        idle |= {"encoder"} if self.method == "prompt" else set()  # it has none
         return {*asdict(self.adapter), *_names(TrainConfig)} - idle
+
+    def unused_keys(self) -> set[str]:
+        """Of `own_keys`, those that do nothing beside the others. Raises ConfigError for an encoder of another method."""
+        if not isinstance(self.adapter, VirtualConfig):
+            return set()
+        unused = {"encoder_width"} if self.adapter.chosen_encoder() == "none" else set()
+        return unused | ({"start_text"} if self.adapter.start != "text" else set())
 
     def check_together(self) -> None:
         """Raises ConfigError for settings of which each is possible, but not beside another; asked when all are known."""

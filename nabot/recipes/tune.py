@@ -24,9 +24,9 @@ from nabot.adapters import (
     detach,
     kind_of_rate,
     load_adapter,
+    mean_the_same,
     method_of,
     set_dropout,
-    shape_of,
 )
 from nabot.artifacts import file_sha256, require_space, write_file
 from nabot.bot import ADAPTER, RUN, is_finished, is_unfinished, read_record, write_record
@@ -40,7 +40,7 @@ from nabot.recipes.manifest import write_manifest
 from nabot.recipes.opening import Opened, open_source
 from nabot.recipes.progress import EXAM, Progress
 from nabot.recipes.qlora import spelt_out
-from nabot.recipes.rehearsal import rehearsal
+from nabot.recipes.rehearsal import longest_rehearsed, rehearsal
 from nabot.recipes.request import TuneRequest, Watcher
 from nabot.recipes.runfiles import (
     REHEARSAL,
@@ -197,9 +197,7 @@ def _refuse_other_adapter(parent: Path, ready: _Ready, asked: Settings) -> None:
     other = {key for key in has.keys() & asked.given if wants[key] != has[key]}
     if isinstance(own, LoraConfig):  # targets and ranks may be written otherwise and mean the same
         decoder = ready.opened.decoder
-        shape = shape_of(decoder, own)
-        same = {k for k in other - {"method"} if shape_of(decoder, replace(own, **{k: wants[k]})) == shape}
-        other -= same
+        other -= {k for k in other - {"method"} if mean_the_same(decoder, own, replace(own, **{k: wants[k]}))}
     if other:
         said = ", ".join(f"{key}={wants[key]} ({has[key]})" for key in sorted(other))
         raise ConfigError(say("tune.from_other_adapter", folder=parent, other=said))
@@ -220,7 +218,7 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, o
             plan.base,
             template=plan.template,
             system=plan.system,
-            dtype=_dtype_for(settings),
+            dtype=settings.weights_dtype,
             device=config.device,
             base_bits=config.base_bits,
             clock=lambda: datetime.fromisoformat(plan.began),  # a resumed run renders the same rows
@@ -244,12 +242,13 @@ def _prepared(plan: RunPlan, rows: Sequence[Conversation], start: Path | None, o
         held_out=config.held_out,
         seed=config.seed,
         limit=min(config.max_length, longest),
+        longer=say("tune.longer" if config.max_length < longest else "tune.longer_than_model"),
         note=watcher.note,
     )
     if config.keep == "best" and not held_out:
         raise ConfigError(say("tune.no_best", rows=len(rows)))
     if config.optimizer_in_backward:
-        refuse_two_passes(config, learned)
+        refuse_two_passes(config, learned, longest_rehearsed(renderer) if config.rehearsal_ratio else 0)
     return _Ready(opened, renderer, rows, learned, held_out, adapter)
 
 
@@ -314,12 +313,6 @@ def _rehearsed(ready: _Ready, config: TrainConfig, out: Path, watcher: Watcher) 
         )
     except KeyboardInterrupt as error:
         raise Stopped(say("tune.stopped_early", out=out), signal.SIGINT) from error
-
-
-def _dtype_for(settings: Settings) -> str:
-    """Weights that learn are float32 unless somebody says otherwise: in bfloat16 they need masters beside them."""
-    chosen = settings.train.dtype
-    return "float32" if chosen == "auto" and isinstance(settings.adapter, WholeConfig) else chosen
 
 
 def _attach(opened: Opened, settings: Settings, start: Path | None, rows: Sequence[Conversation]) -> AdapterConfig:

@@ -10,7 +10,7 @@ from nabot.train.schedule import Schedule
 _STEPS_FOR_FACTS = 350
 _RATES = {"lora": 2e-3, "network": 3e-3, "full": 2e-4, "freeze": 2e-4}  # at width 576
 _RATES_IN_UNITS = {"prefix": 3e-2, "prompt": 3e-1}  # of the spread of what they begin as, at any width
-WHOLE_RATE = _RATES["full"] / _RATES["lora"]  # of an embedding or head beside LoRA, as a share of LoRA's (`save_whole`)
+WHOLE_RATE = 1 / 40  # of an embedding or head beside LoRA, as a share of LoRA's (`save_whole`): what they stand at 2e-3
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,15 @@ class InBackward:
     ) -> None:
         self._optimizer = optimizer
         self._norms: list[Tensor] = []
-        for name, weight in learning.items():  # after the hook of a master, which hands the gradient on
+        self._hooks = [  # after the hook of a master, which hands the gradient on
             weight.register_post_accumulate_grad_hook(partial(self._move, moved[name]))
+            for name, weight in learning.items()
+        ]
+
+    def release(self) -> None:
+        """No weight moves any more when it gets a gradient."""
+        for hook in self._hooks:
+            hook.remove()
 
     def take_norm(self) -> float:
         """The length of the whole gradient of the backward pass that has ended."""
@@ -45,16 +52,12 @@ class InBackward:
         parameter.grad = None
 
 
-def refuse_two_passes(config: TrainConfig, examples: Sequence[Example], rehearsed: Sequence[Example] = ()) -> None:
+def refuse_two_passes(config: TrainConfig, examples: Sequence[Example], longest_rehearsed: int) -> None:
     """Raises ConfigError if a step of the longest rows would not fit into one pass, whatever steps the run comes to."""
-    own = [_longest(examples)] * config.batch_size
-    beside = [_longest(rehearsed)] * math.ceil(config.rehearsal_ratio * config.batch_size) if rehearsed else []
+    own = [max(len(example.inputs) for example in examples)] * config.batch_size
+    beside = [longest_rehearsed] * math.ceil(config.rehearsal_ratio * config.batch_size)
     if len(pack(own + beside, config.row_tokens)) > 1:
         tokens = sum(own + beside)
         raise ConfigError(
             say("train.two_passes", tokens=tokens, row_tokens=config.row_tokens, batch_size=config.batch_size)
         )
-
-
-def _longest(examples: Sequence[Example]) -> int:
-    return max(len(example.inputs) for example in examples)

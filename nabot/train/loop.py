@@ -26,7 +26,7 @@ from nabot.text import say
 from nabot.train.batches import Example, microbatches
 from nabot.train.checkpoints import RunState, load_newest, remove_folder, save_checkpoint, set_tensors
 from nabot.train.config import WHOLE_RATE, TrainConfig
-from nabot.train.in_backward import InBackward, refuse_two_passes
+from nabot.train.in_backward import InBackward
 from nabot.train.journal import Journal
 from nabot.train.masters import Masters
 from nabot.train.offload import offloaded
@@ -85,7 +85,6 @@ class Trainer:
         self.masters.follow(self.optimizer)
         self.in_backward: InBackward | None = None
         if config.optimizer_in_backward:
-            refuse_two_passes(config, examples, rehearsed)
             self.in_backward = InBackward(learning, self.masters.moved, self.optimizer)
         self.num_trainable = sum(p.numel() for p in learning.values())
         self.state = RunState(total_steps=0 if config.minutes else config.steps_for(len(examples)))
@@ -108,6 +107,14 @@ class Trainer:
 
     def run(self) -> bool:
         """Learns until the end, or until asked to stop: True if it came to the end. Either way all is saved."""
+        try:
+            return self._learn()
+        finally:
+            self.masters.release()
+            if self.in_backward is not None:
+                self.in_backward.release()
+
+    def _learn(self) -> bool:
         self.decoder.train()
         keep_freed_memory()
         if self.state.step == 0:

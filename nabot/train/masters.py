@@ -23,8 +23,12 @@ class Masters:
     def __init__(self, learning: Mapping[str, nn.Parameter]) -> None:
         self.moved = {name: _master(weight) for name, weight in learning.items()}
         self._pairs = [(w, self.moved[name]) for name, w in learning.items() if w is not self.moved[name]]
-        for weight, master in self._pairs:
-            weight.register_post_accumulate_grad_hook(partial(_pass_on, master))
+        self._hooks = [w.register_post_accumulate_grad_hook(partial(_pass_on, master)) for w, master in self._pairs]
+
+    def release(self) -> None:
+        """The weights' gradients stay with them again: what learned has learned."""
+        for hook in self._hooks:
+            hook.remove()
 
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
         """From now on the weights are rounded anew whenever this optimizer has moved their masters."""

@@ -1,15 +1,18 @@
 """Embedding and head that learn wholly: the base beside them stays as it is, whatever it is held in."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_models import random_examples, random_tokens, tiny_decoder, tiny_hf, with_lora
 from torch.testing import assert_close
 
-from nabot.adapters import LoraConfig, attach, detach, fuse, has_learned, lora_groups, put_on, shape_of
-from nabot.adapters.ends import learned_ends, put_ends
+from nabot.adapters import LoraConfig, attach, detach, fuse, has_learned, lora_groups, mean_the_same, put_on
+from nabot.adapters.ends import learn_as_one, learned_ends, put_ends
 from nabot.adapters.lora import attach_lora
 from nabot.errors import ConfigError
 from nabot.models.loading import load_decoder
+from nabot.models.quantised import quantise
 from nabot.train.batches import collate
 from nabot.train.loss import answer_loss
 from nabot.train.step import train_step, trainable
@@ -119,9 +122,17 @@ def test_a_name_that_is_neither_is_refused_and_nothing_is_attached() -> None:
     assert not learned_ends(decoder)
 
 
-def test_two_adapters_are_the_same_in_whatever_order_the_ends_are_named() -> None:
-    decoder = tiny_decoder("gqa")
-    shapes = [
-        shape_of(decoder, LoraConfig(save_whole=names)) for names in ("", "lm_head,embed_tokens", BOTH.save_whole)
-    ]
-    assert shapes[0] != shapes[1] == shapes[2]
+def test_two_adapters_are_the_same_in_whatever_words_the_ends_are_named() -> None:
+    none, both = replace(BOTH, save_whole=""), replace(BOTH, save_whole="lm_head,embed_tokens")
+    assert mean_the_same(tiny_decoder("gqa"), both, BOTH)
+    assert not mean_the_same(tiny_decoder("gqa"), none, BOTH)
+    one = replace(BOTH, save_whole="embed_tokens")
+    assert not mean_the_same(tiny_decoder("gqa"), one, BOTH)
+    assert mean_the_same(tiny_decoder("tied"), one, BOTH)  # one weight is both
+
+
+def test_a_packed_decoder_is_as_tied_as_before() -> None:
+    decoder = tiny_decoder("tied")
+    quantise(decoder)
+    attach(decoder, BOTH)
+    assert learn_as_one(decoder)

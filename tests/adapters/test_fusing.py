@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_models import random_tokens, with_lora
+from torch.testing import assert_close
 
-from nabot.adapters import LoraConfig, adapter_tensors, fuse, lora_groups, unfuse
+from nabot.adapters import LoraConfig, VirtualConfig, adapter_tensors, attach, fuse, lora_groups, unfuse
 from nabot.errors import CheckpointError, ConfigError
 from nabot.models import gguf, huggingface
 from nabot.models.blocks import eight_bits
 from nabot.models.loading import load_decoder
 from nabot.models.nf4 import NormalFloat4
+from nabot.models.quantised import quantise
 from nabot.models.stored import StoredTensor
 
 TOKENS_BT = random_tokens(2, 19)
@@ -51,6 +53,25 @@ def test_a_folder_gives_the_weights_back_to_the_bit(
     config: LoraConfig, dtype: torch.dtype, tiny_model_folder: Path
 ) -> None:
     assert_comes_back(tiny_model_folder, config, dtype)
+
+
+@torch.no_grad()
+def test_weights_that_were_packed_for_speed_are_packed_anew(tiny_model_folder: Path) -> None:
+    decoder = with_lora(load_decoder(tiny_model_folder, dtype=torch.float32), LoraConfig(rank=4))
+    logits = decoder(TOKENS_BT[:, :1])
+    quantise(decoder)
+    near = decoder(TOKENS_BT[:, :1])
+    taken = fuse(decoder)
+    assert_close(decoder(TOKENS_BT[:, :1]), logits, atol=0.05, rtol=0.05)
+    unfuse(taken, stored(tiny_model_folder), tiny_model_folder)
+    assert_close(decoder(TOKENS_BT[:, :1]), near, atol=1e-6, rtol=1e-6)
+
+
+def test_virtual_tokens_are_no_part_of_the_weights(tiny_model_folder: Path) -> None:
+    decoder = load_decoder(tiny_model_folder, dtype=torch.float32)
+    attach(decoder, VirtualConfig(virtual_tokens=3, start="vocab"))
+    with pytest.raises(ConfigError, match="nothing to fuse"):
+        fuse(decoder)
 
 
 def test_a_gguf_file_gives_the_weights_back_to_the_bit(smollm2_gguf: Path) -> None:

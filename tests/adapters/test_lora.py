@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from nabot.adapters import LoraConfig, fuse, has_learned, lora_groups, shape_of
-from nabot.adapters.lora import LoraGroup
+from nabot.adapters import LoraConfig, fuse, has_learned, lora_groups
+from nabot.adapters.lora import LoraGroup, shape_of
 from nabot.adapters.lora import attach_lora as attach
 from nabot.adapters.lora import detach_lora as detach
 from nabot.adapters.lora_linear import LoraLinear, Slot

@@ -16,6 +16,7 @@ ADAPTERS: dict[str, AdapterConfig] = {
     "both_ends": LoraConfig(rank=4, alpha=8, save_whole="embed_tokens,lm_head"),
     "prompt": VirtualConfig(method="prompt", virtual_tokens=3),
     "prefix": VirtualConfig(method="prefix", virtual_tokens=3),
+    "around_questions": VirtualConfig(method="prompt", virtual_tokens=4, places="question"),
 }
 
 

@@ -22,7 +22,7 @@ from nabot.adapters import (
     save_adapter,
     virtual_tokens,
 )
-from nabot.adapters.virtual import VirtualMethod
+from nabot.adapters.virtual import VirtualMethod, restore_virtual
 from nabot.errors import CheckpointError, ConfigError
 
 METHODS: tuple[VirtualMethod, ...] = ("prompt", "ptuning", "prefix")
@@ -68,16 +68,39 @@ def test_the_first_keys_and_values_of_a_prefix_stay() -> None:
     assert moved[1:].all()
 
 
-def test_a_rate_counts_in_the_spread_of_each_layers_keys_and_values() -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_a_rate_counts_in_the_same_units_when_learned_rows_learn_on(method: VirtualMethod, tmp_path: Path) -> None:
     decoder = tiny_decoder("gqa")
-    attach(decoder, VirtualConfig(method="prefix", virtual_tokens=6, start="vocab"))
+    attach(decoder, VirtualConfig(method=method, virtual_tokens=4, encoder="none"), TEXT)
     found = virtual_tokens(decoder)
     assert found is not None
-    spreads = [x.std().item() for pair in found.keys_and_values() for x in pair]
-    found.rows.added.get_parameter("rows").data.fill_(1.0)
-    moved = (found.table() - found.rows.get_buffer("start"))[1:]
-    for part, spread in zip(moved.chunk(len(spreads), 1), spreads, strict=True):
-        assert_close(part, torch.full_like(part, spread), atol=1e-5, rtol=1e-5)
+    found.rows.added.get_parameter("rows").data.fill_(3.0)
+    save_adapter(decoder, tmp_path / "adapter")
+    again = tiny_decoder("gqa")
+    load_adapter(again, tmp_path / "adapter")
+    learned = virtual_tokens(again)
+    assert learned is not None
+    assert torch.equal(learned.rows.get_buffer("unit"), found.rows.get_buffer("unit"))
+
+
+def test_the_units_of_a_prefix_are_the_spreads_of_each_layers_keys_and_values() -> None:
+    decoder = tiny_decoder("gqa")
+    ids = torch.arange(0, len(decoder.embedding), len(decoder.embedding) // 64)
+    spreads = [x.std().item() for pair in decoder.keys_and_values(decoder.embed(ids)) for x in pair]
+    attach(decoder, VirtualConfig(method="prefix", virtual_tokens=6), TEXT)
+    found = virtual_tokens(decoder)
+    assert found is not None
+    for unit, spread in zip(found.rows.get_buffer("unit")[1:].chunk(len(spreads), 1), spreads, strict=True):
+        assert_close(unit, torch.full_like(unit, spread), atol=1e-6, rtol=1e-5)
+
+
+def test_rows_of_zeros_out_of_a_file_can_learn() -> None:
+    decoder = tiny_decoder("gqa")
+    restore_virtual(decoder, "prefix", torch.zeros(3, 2 * 2 * 2 * 16, dtype=torch.bfloat16), "front")
+    found = virtual_tokens(decoder)
+    assert found is not None
+    assert found.table().dtype == torch.float32
+    assert found.rows.get_buffer("unit")[1:].min() > 0
 
 
 def test_a_start_from_the_vocabulary_takes_rows_of_the_embedding() -> None:

@@ -25,11 +25,12 @@ from nabot.engine.cache import SlotCache
 from nabot.errors import CheckpointError, ConfigError
 from nabot.models.batch import TokenBatch
 from nabot.models.decoder import Decoder
+from nabot.models.recompute import Recompute
 
 P = 5
 CONFIGS = {
     "prompt": VirtualConfig(method="prompt", virtual_tokens=P, places="question"),
-    "lstm": VirtualConfig(method="ptuning", virtual_tokens=P, encoder_width=12, places="question"),
+    "lstm": VirtualConfig(method="ptuning", virtual_tokens=P, encoder="lstm", encoder_width=12, places="question"),
     "mlp": VirtualConfig(method="ptuning", virtual_tokens=P, encoder="mlp", places="question"),
 }
 BEFORE, BEHIND = [VOCAB, VOCAB + 1], [VOCAB + 2, VOCAB + 3, VOCAB + 4]
@@ -66,14 +67,14 @@ def packed(decoder: Decoder, rows: list[list[int]], shared: int = 0) -> Tensor:
 
 @pytest.mark.parametrize("variant", ["gqa", "tied"])
 @pytest.mark.parametrize("config", CONFIGS)
-@pytest.mark.parametrize("recomputed", [False, True])
+@pytest.mark.parametrize("checkpoint", ["none", "blocks", "attention"])
 def test_logits_and_gradients_are_those_of_more_rows_in_the_vocabulary(
-    recomputed: bool, config: str, variant: str
+    checkpoint: Recompute, config: str, variant: str
 ) -> None:
     ours = with_adapter(tiny_decoder(variant, torch.float64), CONFIGS[config])
     theirs = with_more_rows(ours, variant)
     theirs.embedding.requires_grad_(True)
-    ours.checkpoint_blocks = recomputed
+    ours.checkpoint = checkpoint
     logits, expected = packed(ours, asked_twice()), packed(theirs, asked_twice())
     assert_close(logits, expected, atol=1e-10, rtol=1e-10)
     weights = torch.randn(logits.shape, dtype=torch.float64)
@@ -180,7 +181,7 @@ def test_places_that_are_unknown_are_refused(changes: dict[str, Any], tmp_path: 
     decoder = tiny_decoder("gqa")
     with pytest.raises(CheckpointError, match="places"):
         load_adapter(decoder, folder)
-    assert decoder.beginning is None
+    assert virtual_tokens(decoder) is None
 
 
 # ---- what is refused
@@ -198,4 +199,4 @@ def test_settings_that_do_not_fit_are_refused(config: VirtualConfig, told: str) 
     decoder = tiny_decoder("gqa")
     with pytest.raises(ConfigError, match=told):
         attach(decoder, config, TEXT)
-    assert decoder.beginning is None
+    assert virtual_tokens(decoder) is None

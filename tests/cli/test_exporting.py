@@ -124,6 +124,17 @@ def test_a_method_that_the_format_cannot_hold_is_refused(
     assert not (tmp_path / "one").exists()
 
 
+def test_tokens_around_questions_are_not_promised_to_peft(
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = {"method": "ptuning", "places": "question", "virtual_tokens": 4, "encoder_width": 8}
+    quick = {"epochs": 1, "rehearsal_ratio": 0, "held_out": 0}
+    nabot.tune(conversations(9), base=str(tiny_model_folder), out=tmp_path / "bot", **quick, **own)
+    assert export(tmp_path / "bot", "peft", tmp_path / "one") == 2
+    assert "only in front" in capsys.readouterr().err
+    assert not (tmp_path / "one").exists()
+
+
 def test_what_lora_has_learned_beside_its_matrices_does_not_go_into_a_gguf_adapter(
     tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

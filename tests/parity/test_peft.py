@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from tiny_models import random_tokens, tiny_decoder, tiny_hf, with_lora
 from torch.testing import assert_close
 
-from nabot.adapters import LoraConfig, adapter_tensors, attach, load_adapter, lora_groups, save_adapter, shape_of
+from nabot.adapters import LoraConfig, adapter_tensors, attach, load_adapter, lora_groups, save_adapter
+from nabot.adapters.lora import shape_of
 from nabot.adapters.peft_files import set_adapter_tensors
 from nabot.errors import CheckpointError, ConfigError
 from nabot.models.decoder import Decoder

@@ -16,6 +16,7 @@ from tiny_model import conversations, questions, write_rows
 from nabot.bot import RUN, is_finished, read_record
 from nabot.cli import run
 from nabot.recipes.compare import minutes_to
+from nabot.recipes.rehearsal import everyday_questions
 
 CONTRACT = {
     "method", "seed", "trainable", "adapter_bytes", "tokens_per_second", "peak_memory_bytes", "held_out_loss",
@@ -55,6 +56,29 @@ def test_qlora_is_a_row_of_its_own(command: list[str], tmp_path: Path, capsys: p
     assert [row["method"] for row in found["rows"]] == ["lora", "qlora"]
     assert [read_record(tmp_path / "out" / f"{name}-0").base_bits for name in ("lora", "qlora")] == ["dense", "nf4"]
     assert (tmp_path / "out" / "table.md").read_text(encoding="utf-8").count("\n| qlora |") == 2
+
+
+def test_settings_go_to_the_methods_that_look_at_them(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = ["base_bits=int8", "encoder_width=8", "virtual_tokens=4", "start_text=Be brief."]
+    pairs = [argument for pair in own for argument in ("--set", pair)]
+    assert run([*command, "--methods", "lora,prompt,ptuning,full", *pairs]) == 0
+    assert [row["method"] for row in json.loads(capsys.readouterr().out)["rows"]] == [
+        "lora",
+        "prompt",
+        "ptuning",
+        "full",
+    ]
+    assert read_record(tmp_path / "out" / "lora-0").base_bits == "int8"
+    assert read_record(tmp_path / "out" / "full-0").base_bits == "dense"
+
+
+def test_the_everyday_questions_are_asked_before_any_cell(command: list[str], tmp_path: Path) -> None:
+    command = [pair.replace("rehearsal_ratio=0", "rehearsal_ratio=0.25") for pair in command]
+    assert run([*command, "--methods", "prompt", "--set", "virtual_tokens=4"]) == 0
+    (known,) = (tmp_path / "home" / "models" / ".answers").iterdir()
+    assert len(known.read_text(encoding="utf-8").splitlines()) == len(everyday_questions())
 
 
 def test_qlora_over_a_dense_base_is_refused_before_any_cell_runs(command: list[str], tmp_path: Path) -> None:

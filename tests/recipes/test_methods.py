@@ -78,9 +78,9 @@ def test_embedding_and_head_learn_beside_lora_and_are_gone_on_with(
     assert isinstance(nabot.load_bot(parent).chat(ASK, temperature=0), str)
     rows = write_rows(tmp_path / "rows.jsonl", conversations(9))
     again = ["tune", str(rows), "--from", str(parent), "--out", str(child), "--epochs", "1"]
-    assert run([*again, "--set", "save_whole=lm_head"]) == 2
+    assert run([*again, "--set", "save_whole="]) == 2
     assert not child.exists()
-    assert run([*again, "--set", "rehearsal_ratio=0", "--set", "save_whole=lm_head,embed_tokens"]) == 0
+    assert run([*again, "--set", "rehearsal_ratio=0", "--set", "save_whole=lm_head"]) == 0  # one weight is both
     before, after = (load_file(f / "adapter" / "adapter_model.safetensors") for f in (parent, child))
     for name in ("base_model.model.model.embed_tokens.weight", "base_model.model.lm_head.weight"):
         assert before[name].dtype == torch.float32
@@ -116,6 +116,49 @@ def test_settings_are_those_of_the_parents_method(
     rows = write_rows(tmp_path / "rows.jsonl", conversations(9))
     quick = ["--epochs", "1", "--set", "rehearsal_ratio=0", "--set", pair]
     assert run(["tune", str(rows), "--from", str(parent), "--out", str(tmp_path / "child"), *quick]) == status
+
+
+@pytest.mark.parametrize(
+    ("method", "pairs", "told"),
+    [
+        ("prefix", ["encoder_width=8"], "encoder_width is no setting"),
+        ("prompt", ["encoder=none"], "encoder is no setting"),
+        ("prompt", ["start=vocab", "start_text=Hello"], "start_text is no setting"),
+        ("full", ["base_bits=nf4"], "base_bits is no setting"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(
+    method: str,
+    pairs: list[str],
+    told: str,
+    tmp_path: Path,
+    tiny_model_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = write_rows(tmp_path / "rows.jsonl", conversations(9))
+    more = [argument for pair in pairs for argument in ("--set", pair)]
+    command = ["tune", str(rows), "--base", str(tiny_model_folder), "--out", str(tmp_path / "bot"), "--method", method]
+    assert run([*command, *more]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "bot").exists()
+
+
+def test_virtual_tokens_that_leave_no_room_are_named_as_the_reason(
+    tmp_path: Path, tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = write_rows(tmp_path / "rows.jsonl", conversations(9))
+    command = [
+        "tune",
+        str(rows),
+        "--base",
+        str(tiny_model_folder),
+        "--out",
+        str(tmp_path / "bot"),
+        "--method",
+        "prefix",
+    ]
+    assert run([*command, "--set", "virtual_tokens=250"]) == 2
+    assert "fewer virtual tokens leave more room" in capsys.readouterr().err
 
 
 def test_another_method_than_the_parents_is_refused(
@@ -202,7 +245,7 @@ def test_a_bot_is_gone_on_with_over_the_bits_that_it_was_tuned_on(tmp_path: Path
 
 
 def test_whole_weights_of_few_bits_are_refused(tmp_path: Path, tiny_model_folder: Path) -> None:
-    with pytest.raises(ConfigError, match="base_bits=dense"):
+    with pytest.raises(ConfigError, match="base_bits is no setting of the method full"):
         nabot.tune(
             conversations(), base=str(tiny_model_folder), out=tmp_path / "b", **settings_of("full", base_bits="nf4")
         )
@@ -217,5 +260,5 @@ def test_an_exam_is_marked_while_the_bot_learns(
     assert run([*command, "--set", "rehearsal_ratio=0", "--exam", str(exam)]) == 0
     lines = [json.loads(line) for line in (tmp_path / "bot/run/metrics.jsonl").read_text().splitlines()]
     looks = [line for line in lines if "accuracy" in line]
-    assert [look["step"] for look in looks] == [3, 6]  # after each epoch
+    assert [look["step"] for look in looks] == [0, 3, 6]  # before the first step, and after each epoch
     assert "exam at step 6: 0% of some questions right" in capsys.readouterr().err

@@ -14,6 +14,12 @@ from nabot.recipes.rehearsal import everyday_questions
 from nabot.train.batches import microbatches
 from nabot.train.loss import answer_loss
 
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NABOT_HOME", str(tmp_path / "home"))
+
+
 DEMO = Path(__file__).parents[2] / "nabot" / "demo"
 
 
@@ -76,19 +82,29 @@ def test_questions_that_the_template_refuses_are_left_out(
     assert len(learned) == len(again) == len(note.read_text(encoding="utf-8").splitlines()) == kept
 
 
-def test_a_base_is_asked_once_for_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NABOT_HOME", str(tmp_path / "home"))
+def test_a_base_is_asked_once_for_all_runs(tmp_path: Path) -> None:
     opened = open_source(str(write_tiny_model(tmp_path / "model")), dtype="float32")
 
-    def answers(note: str, **more: str) -> str:
-        rehearsal.rehearsal(opened, 2, weight=1.0, note=tmp_path / note, renderer=opened.renderer, **more)  # type: ignore[arg-type]
-        return (tmp_path / note).read_text(encoding="utf-8")
+    def answers(note: str, most: int = 2, base_bits: str = "dense") -> str:
+        path = tmp_path / note
+        rehearsal.rehearsal(opened, most, weight=1.0, note=path, renderer=opened.renderer, base_bits=base_bits)
+        return path.read_text(encoding="utf-8")
 
     first = answers("first.jsonl")
     assert answers("again.jsonl") == first
     (known,) = (tmp_path / "home" / "models" / ".answers").iterdir()
     known.write_text(known.read_text().replace('"text": "', '"text": "Known: '))
-    assert "Known: " in answers("known.jsonl")
+    assert answers("known.jsonl").count("Known: ") == 2
+    assert answers("more.jsonl", most=4).count("\n") == 4  # those that are not known yet are asked
     assert answers("packed.jsonl", base_bits="nf4") == first
-    known.write_text("damaged\n")
-    assert answers("damaged.jsonl") == first
+    for damaged in ("", "no JSON\n", '{"another": "form"}\n', '{"prompt": "text", "answer": "text"}\n'):
+        known.write_text(damaged)
+        assert answers(f"damaged-{len(damaged)}.jsonl") == first
+
+
+def test_no_example_is_longer_than_said(tmp_path: Path) -> None:
+    opened = open_source(str(write_tiny_model(tmp_path / "model")), dtype="float32")
+    note = tmp_path / "note.jsonl"
+    examples = rehearsal.rehearsal(opened, 50, weight=1.0, note=note, renderer=opened.renderer)
+    longest = max(len(example.inputs) for example in examples)
+    assert longest <= rehearsal.longest_rehearsed(opened.renderer) <= longest + 40
