@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ __all__ = [
 # A whole decomposition of a 7B model takes hours. With these, B A is within 3 % of it on real weights, whose singular
 # values lie close together; with 16 rounds and no spare ones, as usual, it is 40 % off (Halko et al. 2011, 0909.4061).
 _SPARE, _ROUNDS = 64, 8
+_FEW_ROWS = 16  # up to here a product more costs more than a larger one
 
 
 class LoraGroup(nn.Module):
@@ -58,6 +59,7 @@ class LoraGroup(nn.Module):
         self.magnitude = nn.ParameterDict({s.name: self._norm(s) for s in self.slots} if config.dora else {})
         self.biases = nn.ParameterDict(_biases(base, config, adapted, kind))
         self._norms: tuple[list[Tensor], Tensor] | None = None  # and the A and B that they belong to
+        self._answering: tuple[tuple[Any, ...], Tensor, Tensor] | None = None  # what they were made of, Aᵀ, all of B
 
     def forward(self, x_ND: Tensor, batch: TokenBatch | None) -> Tensor:
         y = self._with_low_rank(x_ND, batch) if self.slots else self.base(x_ND, batch)
@@ -81,9 +83,34 @@ class LoraGroup(nn.Module):
         slots, a, bs = self._pairs()
         if mask_ND is None and not torch.is_grad_enabled():
             y = self.base(x_ND, batch)  # the group, not its weight: it may have a quicker way for a few rows
+            if len(x_ND) <= _FEW_ROWS and not self.training:
+                a_DR, b_RO = self._as_two(x_ND.dtype)
+                return y.addmm_(x_ND @ a_DR, b_RO)
             add_low_rank(y, x_ND, slots, a.to(x_ND.dtype), [b.to(x_ND.dtype) for b in bs])
             return y
         return LoraLinear.apply(x_ND, self.base, slots, mask_ND, a, *bs)
+
+    def _as_two(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Aᵀ [D, R], and every scale · B in its rows and columns of [R, O], for answers.
+
+        A token alone pays for operations and not for numbers, so zeros are multiplied, too. Kept until A or B change.
+        """
+        made_of = (dtype, self.lora_a._version, *(b._version for b in self.lora_b.values()))
+        if self._answering is None or self._answering[0] != made_of:
+            slots, a, bs = self._pairs()
+            b_RO = a.new_zeros(len(a), sum(self.members.values()))
+            for slot, b in zip(slots, bs, strict=True):
+                b_RO[slot.rank, slot.out] = slot.scale * b.t()
+            self._answering = made_of, a.t().to(dtype).contiguous(), b_RO.to(dtype)
+        return self._answering[1:]
+
+    def note_change(self) -> None:
+        """Called when A or B have been written to behind autograd's back."""
+        self._answering = None
+
+    def train(self, mode: bool = True) -> "LoraGroup":
+        self.note_change()
+        return super().train(mode)
 
     def _pairs(self) -> tuple[tuple[Slot, ...], Tensor, list[Tensor]]:
         """What is added to W x: the slots, A and each B. With a start, B A - B₀ A₀ as pairs of twice the rank.

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nabot.adapters import peft_lora, peft_virtual, whole
 from nabot.adapters.filling import fill
+from nabot.adapters.lora import lora_groups
 from nabot.adapters.methods import AdapterConfig, detach, refuse_second
 from nabot.artifacts import new_folder, write_json
 from nabot.errors import CheckpointError, ConfigError
@@ -88,6 +89,8 @@ def adapter_tensors(decoder: Decoder) -> dict[str, Tensor]:
 def set_adapter_tensors(decoder: Decoder, tensors: dict[str, Tensor], origin: Path) -> None:
     """Fills the attached LoRA or weights. Raises CheckpointError for a tensor that is missing, extra or misshapen."""
     fill(_layout(decoder).tensors_of(decoder), tensors, origin)
+    for group in lora_groups(decoder):
+        group.note_change()
 
 
 def has_learned(decoder: Decoder) -> bool:

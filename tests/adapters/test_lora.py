@@ -148,6 +148,29 @@ def test_a_group_is_base_plus_scaled_product(bias: bool) -> None:
     assert_close(holder.qkv(x, None), expected, atol=1e-10, rtol=1e-10)
 
 
+OPTIONS = [
+    {},
+    {"rslora": True},
+    {"dora": True},
+    {"lora_start": "pissa"},
+    {"targets": "v_proj,down_proj"},
+    {"bias": "all"},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_a_few_rows_are_answered_as_many_and_after_a_change_as_changed(options: dict[str, Any]) -> None:
+    decoder = with_lora(tiny_decoder("gqa", torch.float64), LoraConfig(rank=4, alpha=8, **options))
+    tokens_BT = random_tokens(1, 7)
+    expected = decoder(tokens_BT).detach()  # with autograd's bookkeeping: the way of many rows
+    with torch.no_grad():
+        assert_close(decoder(tokens_BT), expected, atol=1e-10, rtol=1e-10)
+        next(lora_groups(decoder)).lora_a.mul_(1.5)
+        changed = decoder(tokens_BT)
+    assert (changed - expected).abs().max() > 1e-6
+    assert_close(changed, decoder(tokens_BT).detach(), atol=1e-10, rtol=1e-10)
+
+
 def test_dropout_acts_in_training_alone_and_keeps_the_mean() -> None:
     holder = Holder().double()
     attach(holder, LoraConfig(rank=2, dropout=0.25))
