@@ -11,7 +11,7 @@ from math import log10
 from typing import Any
 
 from nabot.evals.figures import ticks
-from nabot.evals.verdict import percent
+from nabot.evals.verdict import percent as spaced_percent
 from nabot.text import human_bytes, say
 
 Rows = Sequence[Mapping[str, Any]]
@@ -100,6 +100,11 @@ def _cells(method: str, rows: Rows) -> dict[str, str]:
         "minutes": _number(median("minutes"), 1),
         "minutes_to_70": _number(median("minutes_to_70") if all_passed else None, 1),
     }
+
+
+def percent(share: float | None) -> str:
+    """Without a space: columns are narrow."""
+    return spaced_percent(share).replace(" ", "")
 
 
 def _number(value: float | None, digits: int) -> str:

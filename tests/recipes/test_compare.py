@@ -58,20 +58,20 @@ def test_qlora_is_a_row_of_its_own(command: list[str], tmp_path: Path, capsys: p
     assert (tmp_path / "out" / "table.md").read_text(encoding="utf-8").count("\n| qlora |") == 2
 
 
-def test_settings_go_to_the_methods_that_look_at_them(
+def test_settings_go_to_the_methods_that_look_at_them(command: list[str], tmp_path: Path) -> None:
+    assert run([*command, "--methods", "lora,full", "--set", "base_bits=int8"]) == 0
+    held = [read_record(tmp_path / "out" / f"{name}-0").base_bits for name in ("lora", "full")]
+    assert held == ["int8", "dense"]
+
+
+def test_settings_that_no_method_looks_at_are_refused(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own = ["base_bits=int8", "encoder_width=8", "virtual_tokens=4", "start_text=Be brief."]
-    pairs = [argument for pair in own for argument in ("--set", pair)]
-    assert run([*command, "--methods", "lora,prompt,ptuning,full", *pairs]) == 0
-    assert [row["method"] for row in json.loads(capsys.readouterr().out)["rows"]] == [
-        "lora",
-        "prompt",
-        "ptuning",
-        "full",
-    ]
-    assert read_record(tmp_path / "out" / "lora-0").base_bits == "int8"
-    assert read_record(tmp_path / "out" / "full-0").base_bits == "dense"
+    assert (
+        run([*command, "--methods", "lora,prefix", "--set", "encoder_width=8"]) == 2
+    )  # no network, nothing to be wide
+    assert "encoder_width" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_everyday_questions_are_asked_before_any_cell(command: list[str], tmp_path: Path) -> None:

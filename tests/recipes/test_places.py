@@ -26,7 +26,7 @@ from nabot.recipes.tune import resume, tune
 
 VALUES = {
     "method": "ptuning", "places": "question", "virtual_tokens": 6, "encoder_width": 16, "dtype": "float32",
-    "threads": 1, "learning_rate": 1e-2, "epochs": 10, "held_out": 4, "save_every": 5, "rehearsal_ratio": 0.2,
+    "threads": 1, "learning_rate": 3e-2, "epochs": 10, "held_out": 4, "save_every": 5, "rehearsal_ratio": 0.2,
 }  # fmt: skip
 ASK = [{"role": "user", "content": "What about tea?"}]
 WEIGHTS = Path("adapter") / "adapter_model.safetensors"
