@@ -5,9 +5,9 @@ in it piece by piece, so that a file of any size takes little memory. What it le
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from nabot.conversation import Conversation, Message
 from nabot.data.faults import Fault
@@ -21,6 +21,11 @@ class Preference:
     chosen: tuple[Message, ...]
     rejected: tuple[Message, ...]
 
+    def as_dict(self) -> dict[str, Any]:
+        """One line of a preference file: the conversation so far, and both answers."""
+        answers = {"chosen": self.chosen, "rejected": self.rejected}
+        return self.before.as_dict() | {key: [m.as_dict() for m in answer] for key, answer in answers.items()}
+
 
 @dataclass(frozen=True)
 class Passage:
@@ -29,6 +34,10 @@ class Passage:
     text: str
     source: str  # the file's name
     place: str = ""  # "page 3", "Opening hours": where in it, in the document's own words if it has headings
+
+    def as_dict(self) -> dict[str, Any]:
+        """One line of a passage file."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,23 @@ class Dropped:
     place: str = ""  # line, page or message
 
 
-Item = Conversation | Preference | Passage | Dropped | Fault
+@dataclass(frozen=True)
+class Format:
+    """What the file is, where the reader knows it more exactly than by its own name: "alpaca", "json, utf-8". Comes first."""
+
+    name: str
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Something that was done to the item that follows, and is counted: `kind` is that of a note (`data.note.…`)."""
+
+    kind: str
+    name: str = ""
+
+
+Item = Conversation | Preference | Passage | Dropped | Fault | Format | Changed
 
 
 @dataclass(frozen=True)
