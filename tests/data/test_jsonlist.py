@@ -30,7 +30,11 @@ def values(text: str, size: int) -> list[Any]:
 
 
 @given(
-    st.lists(VALUES, max_size=6), st.integers(1, 40), st.sampled_from([None, 0, 2]), st.booleans(), st.sampled_from(["", " \n"])
+    st.lists(VALUES, max_size=6),
+    st.integers(1, 40),
+    st.sampled_from([None, 0, 2]),
+    st.booleans(),
+    st.sampled_from(["", " \n"]),
 )
 def test_elements_equal_those_of_the_whole_list(
     rows: list[Any], size: int, indent: int | None, ascii_only: bool, around: str
@@ -90,11 +94,13 @@ def test_a_break_early_in_a_long_list_does_not_read_the_rest():
             taken += 1
             yield Line(1, "2, " * 1000)
 
-    assert [value for _, value in elements(endless())][0] == 1
+    assert list(elements(endless()))[:1] == [(1, 1)]
     assert taken < 3
 
 
-TEXT = "[\n" + ", ".join(f'"{letter}가{number}é"' for number, letter in enumerate("달카페에서 커피를 마셔요" * 40)) + "]\n"
+TEXT = (
+    "[\n" + ", ".join(f'"{letter}가{number}é"' for number, letter in enumerate("달카페에서 커피를 마셔요" * 40)) + "]\n"
+)
 
 
 @pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16", "cp949"])

@@ -41,7 +41,10 @@ SPELLINGS: dict[str, tuple[dict[str, Any], Preference]] = {
         PAIR,
     ),
     "dialogues": (
-        {"chosen": "\n\nHuman: 차 있나요?\n\nAssistant: 네.", "rejected": "\n\nHuman: 차 있나요?\n\nAssistant: 아니요."},
+        {
+            "chosen": "\n\nHuman: 차 있나요?\n\nAssistant: 네.",
+            "rejected": "\n\nHuman: 차 있나요?\n\nAssistant: 아니요.",
+        },
         PAIR,
     ),
     "a system prompt and a context": (

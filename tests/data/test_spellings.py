@@ -28,7 +28,9 @@ def read(folder: Path, row: dict[str, Any]) -> Conversation:
 
 CALLS = {
     "tool_calls": {"tool_calls": [CALL]},
-    "arguments as text": {"tool_calls": [{"type": "function", "function": {"name": "weather", "arguments": '{"city": "서울"}'}}]},
+    "arguments as text": {
+        "tool_calls": [{"type": "function", "function": {"name": "weather", "arguments": '{"city": "서울"}'}}]
+    },
     "tool_calls as text": {"tool_calls": json.dumps([CALL])},
     "function_call": {"function_call": {"name": "weather", "arguments": '{"city": "서울"}'}},
     "function_call as text": {"function_call": json.dumps({"name": "weather", "arguments": {"city": "서울"}})},
@@ -101,7 +103,9 @@ def test_a_developer_is_a_system_prompt_and_an_answer_of_no_weight_is_not_traine
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.sampled_from(['{"name": "f"}', "[1]", '"a"']),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["function", "arguments", "name"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["function", "arguments", "name"]), inner)
+    ),
     max_leaves=6,
 )
 MESSAGES = st.dictionaries(

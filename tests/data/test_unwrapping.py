@@ -149,7 +149,9 @@ TURNS = st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=3)
 
 @pytest.mark.parametrize("template", ["llama2", "chatml", "llama3"])
 @given(system_prompt=st.none() | WORDS, turns=TURNS)
-def test_what_a_template_wrapped_is_unwrapped_again(template: str, system_prompt: str | None, turns: list[tuple[str, str]]):
+def test_what_a_template_wrapped_is_unwrapped_again(
+    template: str, system_prompt: str | None, turns: list[tuple[str, str]]
+):
     messages = [system(system_prompt)] if system_prompt else []
     messages += [message for question, answer in turns for message in (user(question), bot(answer))]
     source = (Path(nabot.rendering.__file__).parent / "templates" / f"{template}.jinja").read_text(encoding="utf-8")
@@ -175,7 +177,9 @@ def write(folder: Path, *rows: dict[str, Any]) -> Path:
 
 def test_the_answer_loses_what_belonged_to_the_template(tmp_path: Path):
     path = write(tmp_path, {"prompt": "[INST] Tea? [/INST]", "completion": " Yes, and cake. </s>"})
-    assert read_conversations([path]) == [Conversation((Message("user", "Tea?"), Message("assistant", "Yes, and cake.")))]
+    assert read_conversations([path]) == [
+        Conversation((Message("user", "Tea?"), Message("assistant", "Yes, and cake.")))
+    ]
 
 
 def test_the_answer_to_a_plain_prompt_keeps_its_spaces(tmp_path: Path):

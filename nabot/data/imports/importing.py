@@ -3,28 +3,22 @@
 Everything streams: an item is written when it is read, into files that appear when all is done.
 """
 
-import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
 
-from nabot.artifacts import new_file
-from nabot.conversation import Conversation
 from nabot.data.encoding import beginning, open_for_reading
 from nabot.data.faults import FAULTS_LISTED, Fault, excerpt, listing
+from nabot.data.imports.outputs import Outputs
 from nabot.data.imports.registry import FOLDER_READERS, READERS, reader_named, reader_of
-from nabot.data.imports.types import Asked, Changed, Dropped, Format, Item, Passage, Preference, Reader
-from nabot.data.validate import has_half_character
+from nabot.data.imports.report import KINDS, FileReport, ImportReport
+from nabot.data.imports.types import Asked, Changed, Dropped, Format, Item, Reader
 from nabot.errors import ConfigError, DataError
 from nabot.text import near_names, say
 
 HEAD_BYTES = 64 << 10
-FAULTS_KEPT = 1000  # of a file of gigabytes that is wrong throughout; all are counted
 COLUMNS = ("question", "answer", "context", "system", "chosen", "rejected", "messages", "tools")
-_KINDS = {Conversation: "conversations", Preference: "preferences", Passage: "passages"}
 
 
 @dataclass(frozen=True)
@@ -45,54 +39,6 @@ class ImportRequest:
         return {"conversations": self.out, "preferences": self.preferences, "passages": self.passages}[kind] or beside
 
 
-@dataclass
-class FileReport:
-    """One file that was read."""
-
-    file: str
-    format: str
-    details: str = ""
-    rows: int = 0  # items that were written
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"file": self.file, "format": self.format, "rows": self.rows}
-
-
-@dataclass
-class ImportReport:
-    """What was written, left out and found. Every row that was read is in `written` or `dropped`."""
-
-    written: Counter[str] = field(default_factory=Counter)  # kind → items
-    places: dict[str, Path] = field(default_factory=dict)  # kind → file, of the kinds that there were
-    files: list[FileReport] = field(default_factory=list)
-    dropped: Counter[str] = field(default_factory=Counter)  # reason, or kind of the row's first fault → rows
-    changed: Counter[Changed] = field(default_factory=Counter)
-    faults: list[Fault] = field(default_factory=list)  # the first ones
-    num_faults: int = 0
-    passed_over: list[str] = field(default_factory=list)  # files of a folder that could not be used: why
-
-    def add_fault(self, fault: Fault, *, is_first: bool) -> None:
-        """`is_first` in its row."""
-        self.num_faults += 1
-        self.dropped[fault.kind] += is_first
-        if len(self.faults) < FAULTS_KEPT:
-            self.faults.append(fault)
-
-    def as_dict(self) -> dict[str, Any]:
-        """What `nabot data import --json` prints; `out` is the file of conversations, or else the first one written."""
-        places = {kind: str(self.places[kind]) if kind in self.places else None for kind in _KINDS.values()}
-        return {
-            "format": ", ".join(dict.fromkeys(report.format for report in self.files)),
-            "rows": self.written.total(),
-            "dropped": dict(self.dropped),
-            "out": next(filter(None, places.values())),
-            "written": {kind: {"file": places[kind], "rows": self.written[kind]} for kind in self.places},
-            "changed": {f"{changed.kind}_{changed.name}": count for changed, count in self.changed.items()},
-            "files": [report.as_dict() for report in self.files],
-            "faults": [fault.as_dict() for fault in self.faults],
-        }
-
-
 def import_files(request: ImportRequest, on_file: Callable[[FileReport], None] = lambda _: None) -> ImportReport:
     """Reads everything; `on_file` hears of each file when it is done.
 
@@ -102,7 +48,7 @@ def import_files(request: ImportRequest, on_file: Callable[[FileReport], None] =
     jobs = list(_jobs(request))
     report = ImportReport()
     with ExitStack() as stack:
-        out = _Outputs(request, stack)
+        out = Outputs(request.place_of, stack)
         for job in jobs:
             if found := _run(job, request.asked, out, report):
                 on_file(found)
@@ -110,30 +56,6 @@ def import_files(request: ImportRequest, on_file: Callable[[FileReport], None] =
         if not report.written:
             raise DataError(_nothing(request.paths, report))
     return report
-
-
-class _Outputs:
-    """The files that are written, each from the first item of its kind on. They appear when `stack` is closed."""
-
-    def __init__(self, request: ImportRequest, stack: ExitStack) -> None:
-        self.counts: Counter[str] = Counter()
-        self.places: dict[str, Path] = {}
-        self._request, self._stack = request, stack
-        self._files: dict[str, TextIO] = {}
-
-    def write(self, item: Conversation | Preference | Passage) -> None:
-        kind = _KINDS[type(item)]
-        if kind not in self._files:
-            self.places[kind] = self._request.place_of(kind)
-            aside = self._stack.enter_context(new_file(self.places[kind]))
-            self._files[kind] = self._stack.enter_context(aside.open("w", encoding="utf-8", newline="\n"))
-        self._files[kind].write(_line(item.as_dict()))
-        self.counts[kind] += 1
-
-
-def _line(row: dict[str, Any]) -> str:
-    text = json.dumps(row, ensure_ascii=False, default=str)  # str: a date in the tools of a Parquet file
-    return (json.dumps(row, default=str) if has_half_character(text) else text) + "\n"
 
 
 def _nothing(paths: Sequence[Path], report: ImportReport) -> str:
@@ -149,7 +71,7 @@ class _Job:
     """A file, or a folder that is one export, and who reads it."""
 
     path: Path
-    reader: Reader | None  # None: nobody
+    reader: Reader | None  # None: looked for when its turn comes
     in_folder: bool = False  # the person did not name it, so it may be passed over
 
 
@@ -158,21 +80,23 @@ def _require_settings(request: ImportRequest) -> None:
         if column not in COLUMNS:
             near, known = near_names(column, COLUMNS), ", ".join(COLUMNS)
             raise ConfigError(say("import.unknown_column", seen=column, near=near, known=known))
-    places = [request.place_of(kind) for kind in _KINDS.values()]
+    if request.out.is_dir():
+        raise ConfigError(say("import.out_is_folder", path=request.out))
+    places = [request.place_of(kind) for kind in KINDS]
     for place in places:
         if places.count(place) > 1:
             raise ConfigError(say("import.same_out", path=place))
         if place.resolve() in [path.resolve() for path in request.paths]:
             raise ConfigError(say("import.out_is_input", path=place))
-        if place.is_dir() or (place.exists() and not request.force):
-            raise ConfigError(say("import.out_is_folder" if place.is_dir() else "import.out_exists", path=place))
+        if place.exists() and not request.force:
+            raise ConfigError(say("import.out_exists", path=place))
 
 
 def _jobs(request: ImportRequest) -> Iterator[_Job]:
     """Raises DataError for a file that was named and that no reader takes."""
     named = reader_named(request.format) if request.format else None
     folder_readers = tuple(reader for reader in FOLDER_READERS if named in (None, reader))
-    written = [request.place_of(kind).resolve() for kind in _KINDS.values()]
+    written = [request.place_of(kind).resolve() for kind in KINDS]
     for path in request.paths:
         if not path.is_dir():
             yield _Job(path, named or _reader_of(path))
@@ -213,7 +137,7 @@ def _read(job: _Job, asked: Asked) -> Iterator[Item]:
     yield from reader.read(job.path, asked)
 
 
-def _run(job: _Job, asked: Asked, out: "_Outputs", report: ImportReport) -> FileReport | None:
+def _run(job: _Job, asked: Asked, out: Outputs, report: ImportReport) -> FileReport | None:
     """Reads one file; None if it was passed over."""
     found = FileReport(str(job.path), "")
     row = ("", 0)
@@ -236,6 +160,7 @@ def _run(job: _Job, asked: Asked, out: "_Outputs", report: ImportReport) -> File
             raise
         report.passed_over.append(str(error).splitlines()[0])  # what to type is for a file that was named
         report.dropped["unusable_file"] += 1
-        return None
+        if not found.rows:
+            return None
     report.files.append(found)
     return found

@@ -29,7 +29,7 @@ def explained(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # each library has its own, and those of zip, zlib and XML beside them
         reason = str(error) or type(error).__name__
-        raise DataError(say("import.damaged", path=path, reason=reason.splitlines()[0])) from error
+        raise DataError(say("import.damaged", path=path, reason=reason.splitlines()[0].rstrip("."))) from error
 
 
 def explained_each(path: Path, items: Iterator[T]) -> Iterator[T]:

@@ -35,11 +35,12 @@ class WorkbookReader:
         """Raises DataError if it is no workbook, needs a password, or no sheet has a known header."""
         openpyxl = library("openpyxl", path)
         _require_readable(path)
-        with warnings.catch_warnings(), explained(path):
-            warnings.simplefilter("ignore")  # a workbook without styles is none the worse
-            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        with closing(book):
-            yield from _items(path, book.worksheets, asked)
+        with path.open("rb") as file:  # by its path openpyxl would refuse a name that does not end in .xlsx
+            with warnings.catch_warnings(), explained(path):
+                warnings.simplefilter("ignore")  # a workbook without styles is none the worse
+                book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+            with closing(book):
+                yield from _items(path, book.worksheets, asked)
 
 
 def _items(path: Path, sheets: Sequence[Any], asked: Asked) -> Iterator[Item]:
@@ -64,7 +65,8 @@ def _fits(header: Sequence[str], asked: Asked) -> bool:
 def _raw(path: Path, sheet: Any) -> RawFile:
     records = _records(path, sheet)
     _, header = next(records)
-    rows = (RawRow(number, dict(zip(header, cells, strict=False))) for number, cells in records)
+    missing = [""] * len(header)  # empty cells at the end of a row are not in the file
+    rows = (RawRow(number, dict(zip(header, [*cells, *missing], strict=False))) for number, cells in records)
     return RawFile("xlsx", "", rows, tuple(header))
 
 
