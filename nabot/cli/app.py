@@ -66,6 +66,26 @@ def init(
     start_folder(folder, force=force, as_json=json)
 
 
+@data_app.command("import", help=say("help.data_import"))
+def data_import(
+    paths: Annotated[list[Path], typer.Argument(metavar="IN", help=say("help.import_in"), show_default=False)],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help=say("help.import_out"))],
+    preferences: Annotated[
+        Path | None, typer.Option("--preferences", metavar="FILE", help=say("help.preferences"))
+    ] = None,
+    passages: Annotated[Path | None, typer.Option("--passages", metavar="FILE", help=say("help.passages"))] = None,
+    form: Annotated[str, typer.Option("--format", metavar="NAME", help=say("help.import_format"))] = "",
+    map_: Annotated[list[str] | None, typer.Option("--map", metavar="OURS=THEIRS", help=say("help.map"))] = None,
+    assistant: Annotated[str, typer.Option("--assistant", metavar="NAME", help=say("help.assistant"))] = "",
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    from nabot.cli.importing import ImportFlags, import_rows
+
+    flags = ImportFlags(paths, out, preferences, passages, form, map_ or [], assistant, force)
+    import_rows(flags, as_json=json)
+
+
 @data_app.command("check", help=say("help.data_check"))
 def data_check(
     data: Data,

@@ -14,7 +14,7 @@ from typing import Any
 from nabot.conversation import Conversation, Message
 from nabot.data.exams import ExamQuestion, scan_exam
 from nabot.data.faults import Fault, excerpt, problem
-from nabot.data.files import Scan, scan_file
+from nabot.data.files import Scan, scan_file, template_notes
 from nabot.data.notes import Note, notes
 from nabot.errors import NabotError
 
@@ -73,7 +73,7 @@ def check(
         usable=len(usable),
         files=scans,
         faults=tuple(faults),
-        notes=notes(usable, language),
+        notes=(*notes(usable, language), *template_notes(scans)),
         exam=str(exam or ""),
         questions=len(questions),
     )

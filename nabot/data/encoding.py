@@ -7,7 +7,7 @@ read one at a time; a line that cannot be decoded says at which byte, and the ne
 import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +15,7 @@ from nabot.errors import DataError
 from nabot.text import say
 
 _CHUNK_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 16
 _PROBED_BYTES = 4096
 _HANGUL_PROBED_LINES = 200
 _WORKBOOKS = (".xlsx", ".xlsm", ".xls")
@@ -23,7 +24,10 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16-le"), (c
 
 @dataclass(frozen=True)
 class Line:
-    """One line with its ending, counted from 1. `text` is None where the bytes mean nothing; then `bad_byte` is set."""
+    """One line with its ending, counted from 1. `text` is None where the bytes mean nothing; then `bad_byte` is set.
+
+    Of `read_pieces`: a piece of any length.
+    """
 
     number: int
     text: str | None
@@ -53,16 +57,44 @@ def detect_encoding(path: Path) -> str:
 def read_lines(path: Path, encoding: str) -> Iterator[Line]:
     """The lines of the file, one in memory at a time."""
     with open_for_reading(path) as file:
-        offset = next((len(mark) for mark, name in _MARKS if name == encoding), 0)
-        file.seek(offset)
+        offset = file.seek(_mark_length(encoding))
         raw_lines = _utf16_lines(file, encoding) if encoding.startswith("utf-16") else iter(file)
-        codec = "utf-8" if encoding == "utf-8-sig" else encoding
         for number, raw in enumerate(raw_lines, 1):
             try:
-                yield Line(number, raw.decode(codec))
+                yield Line(number, raw.decode(_codec(encoding)))
             except UnicodeDecodeError as error:
                 yield Line(number, None, offset + error.start)
             offset += len(raw)
+
+
+def read_pieces(path: Path, encoding: str) -> Iterator[Line]:
+    """The text in pieces that are small however long its lines are; it ends at the first byte that means nothing."""
+    with open_for_reading(path) as file:
+        num_read = file.seek(_mark_length(encoding))
+        decoder = codecs.getincrementaldecoder(_codec(encoding))()
+        for number in count(1):
+            chunk = file.read(_PIECE_BYTES)
+            num_read += len(chunk)
+            try:
+                text = decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                yield Line(number, error.object[: error.start].decode(_codec(encoding)))
+                yield Line(number + 1, None, num_read - len(error.object) + error.start)
+                return
+            yield Line(number, text)
+            if not chunk:
+                return
+
+
+def beginning(head: bytes) -> str:
+    """The first bytes of a file as text, whatever they are: for a look that decides nothing about the encoding."""
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return head[len(mark) :].decode(_codec(name), errors="ignore")
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(head)  # a letter may be cut off at the end
+    except UnicodeDecodeError:
+        return head.decode("cp949", errors="ignore")
 
 
 def open_for_reading(path: Path) -> BinaryIO:
@@ -75,6 +107,16 @@ def open_for_reading(path: Path) -> BinaryIO:
         raise DataError(say("data.missing", path=path, folder=path.absolute().parent)) from None
     except OSError as error:
         raise DataError(say("data.unreadable", path=path, reason=error.strerror or error)) from error
+
+
+def _mark_length(encoding: str) -> int:
+    """Bytes of the byte order mark."""
+    return next((len(mark) for mark, name in _MARKS if name == encoding), 0)
+
+
+def _codec(encoding: str) -> str:
+    """What decodes the text behind the mark."""
+    return "utf-8" if encoding == "utf-8-sig" else encoding
 
 
 def _require_content(path: Path, start: bytes, rest: BinaryIO) -> None:
@@ -106,7 +148,7 @@ def _utf8_or_cp949(file: BinaryIO) -> str:
     """
     file.seek(0)
     utf8_good = utf8_bad = cp949_bad = 0
-    for raw in file:
+    for raw in _bounded_lines(file):
         if raw.isascii():
             continue
         utf8_good, utf8_bad = (utf8_good + 1, utf8_bad) if _decodes(raw, "utf-8") else (utf8_good, utf8_bad + 1)
@@ -117,9 +159,14 @@ def _utf8_or_cp949(file: BinaryIO) -> str:
 
 def _mostly_hangul(file: BinaryIO) -> bool:
     file.seek(0)
-    probed = islice((raw for raw in file if not raw.isascii()), _HANGUL_PROBED_LINES)
+    probed = islice((raw for raw in _bounded_lines(file) if not raw.isascii()), _HANGUL_PROBED_LINES)
     letters = [c for raw in probed for c in raw.decode("cp949", errors="ignore") if not c.isascii()]
     return 2 * sum("가" <= c <= "힣" or "ㄱ" <= c <= "ㆎ" for c in letters) > len(letters)
+
+
+def _bounded_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines; a very long one in pieces, as when a whole file is one line."""
+    return iter(lambda: file.readline(_CHUNK_BYTES), b"")
 
 
 def _decodes(raw: bytes, codec: str) -> bool:

@@ -12,8 +12,8 @@ from typing import Any
 from nabot.conversation import Conversation
 from nabot.data.faults import Fault, Problem, ascii_escapes, excerpt, listing, num_faulty_rows, problem
 from nabot.data.kinds import looks_like_training
-from nabot.data.layouts import Converted
 from nabot.data.rows import is_table, open_rows
+from nabot.data.turns import Converted
 from nabot.data.validate import conversation_or_problems, nfc
 from nabot.errors import DataError
 from nabot.text import counted, near_names, say
@@ -49,7 +49,7 @@ def scan_exam(path: Path) -> tuple[list[tuple[int, ExamQuestion]], list[Fault]]:
     Raises DataError for the file as a whole: missing, empty, not text, not JSON, rows to learn.
     """
     raw = open_rows(path)
-    if raw.container in ("unknown", "text") or is_table(raw.container):
+    if raw.container == "text" or is_table(raw.container):
         raise DataError(say("data.exam_layout", path=path, seen=", ".join(map(excerpt, raw.header))))
     rows = list(raw.rows)
     if looks_like_training([row.value for row in rows if isinstance(row.value, dict)]):

@@ -3,12 +3,11 @@
 One look at the whole file, so that a mix-up is one sentence and not a fault in every row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from nabot.data.columns import Row
 from nabot.data.layouts import choose_layout
-
-Row = Mapping[str, Any]
 
 
 def looks_like_exam(rows: Sequence[Row]) -> bool:

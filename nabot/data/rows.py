@@ -1,7 +1,7 @@
 """A file → its rows as objects, whatever holds them. In: a path, out: the container's name and a stream of rows.
 
-Containers: JSON Lines (read line by line), a JSON list, CSV and TSV. What a file is, is seen from its content; its
-name only decides where the content leaves it open.
+Containers: JSON Lines, a JSON list, CSV and TSV, each of any size. What a file is, is seen from its content; its name
+only decides where the content leaves it open.
 """
 
 import csv
@@ -12,17 +12,18 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
-from nabot.data.encoding import Line, detect_encoding, read_lines
+from nabot.data.encoding import Line, detect_encoding, read_lines, read_pieces
 from nabot.data.faults import Problem, excerpt, problem
+from nabot.data.jsonlist import elements
 from nabot.data.layouts import table_header
 
-Container = Literal["jsonl", "json", "csv", "tsv", "unknown", "text"]
+Container = Literal["jsonl", "json", "csv", "tsv", "xlsx", "parquet", "text"]
 
 _PROBED_LINES = 20
-_JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")
-_TABLE_SUFFIXES = (".csv", ".tsv")
+JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")
+TABLE_SUFFIXES = (".csv", ".tsv")
 _DELIMITERS = ",\t;"
-_CELL_CHARACTERS = 1 << 30
+_CELL_CHARACTERS = 1 << 24  # a quote that is never closed takes in all that follows, and must end somewhere
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class RawRow:
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file that was opened; `rows` can be walked once. `header` are the columns of a table.
+    """A file that was opened; `rows` can be walked once. `header` are the columns of a table, known ones or not.
 
-    There are no rows where the container is "unknown" (a table without a known header) or "text" (no table at all).
+    A "text" is no container of rows: there are none, and its header is its first line.
     """
 
     container: Container
@@ -49,36 +50,40 @@ class RawFile:
 def open_rows(path: Path) -> RawFile:
     """Looks at the beginning of the file and gets ready to stream it. Raises DataError if it is not a text file."""
     encoding = detect_encoding(path)
+    if _is_list(path, encoding):
+        return RawFile("json", encoding, (RawRow(*element) for element in elements(read_pieces(path, encoding))))
     lines = read_lines(path, encoding)
     head = list(islice(lines, _PROBED_LINES))
     lines = chain(head, lines)
     texts = [line.text for line in head if line.text and line.text.strip()]
     first = texts[0].lstrip() if texts else ""
-    if first.startswith("[") and not (len(texts) > 1 and _is_whole(first)):
-        return RawFile("json", encoding, _list_rows(lines))
-    delimiter = "" if first.startswith("{") else _delimiter(first)
-    if delimiter:
-        header = tuple(_cells(first, delimiter))
-        return RawFile("tsv" if delimiter == "\t" else "csv", encoding, _table_rows(lines, delimiter), header)
-    if (
-        path.suffix.lower() in _JSON_SUFFIXES
-        or not texts
-        or any(text.lstrip().startswith(("{", "[")) for text in texts)
-    ):
-        return RawFile("jsonl", encoding, _line_rows(lines))
-    delimiter = _likely_delimiter(path, texts)
-    header = tuple(_cells(first, delimiter)) if delimiter else (first.strip(),)
-    return RawFile("unknown" if delimiter else "text", encoding, iter(()), header)
+    delimiter = "" if first.startswith("{") else known_delimiter(first)
+    if not delimiter:
+        is_json = path.suffix.lower() in JSON_SUFFIXES or not texts
+        if is_json or any(text.lstrip().startswith(("{", "[")) for text in texts):
+            return RawFile("jsonl", encoding, _line_rows(lines))
+        delimiter = _likely_delimiter(path, texts)
+    if not delimiter:
+        return RawFile("text", encoding, iter(()), (first.strip(),))
+    header = tuple(_cells(first, delimiter))
+    return RawFile("tsv" if delimiter == "\t" else "csv", encoding, _table_rows(lines, delimiter), header)
 
 
-def _is_whole(line: str) -> bool:
-    """Whether a line that begins a list also ends it: then it is a row of JSON Lines, though not a good one."""
-    return not isinstance(_parsed(line), Problem)
+def _is_list(path: Path, encoding: str) -> bool:
+    """Whether the file is one JSON list. A line that both begins and ends one, with others behind it, is a row."""
+    start = (next(read_pieces(path, encoding)).text or "").lstrip()
+    first, line_break, rest = start.partition("\n")
+    return first.startswith("[") and not (line_break and rest.strip() and not isinstance(_parsed(first), Problem))
 
 
 def is_table(container: Container) -> bool:
     """Whether rows have columns rather than keys."""
-    return container in ("csv", "tsv")
+    return container in ("csv", "tsv", "xlsx", "parquet")
+
+
+def known_delimiter(line: str) -> str:
+    """What separates the columns if this line is the header of a table that nabot knows; otherwise empty."""
+    return next((d for d in _DELIMITERS if d in line and table_header(_cells(line, d))), "")
 
 
 def _line_rows(lines: Iterator[Line]) -> Iterator[RawRow]:
@@ -124,60 +129,9 @@ def _undecodable(line: Line) -> Problem:
     return problem("undecodable", offset=line.bad_byte)
 
 
-def _list_rows(lines: Iterator[Line]) -> Iterator[RawRow]:
-    """The elements of one JSON list, counted from 1. Nothing can be read behind the first break in it."""
-    texts = []
-    for line in lines:
-        if line.text is None:
-            yield RawRow(line.number, _undecodable(line))
-            return
-        texts.append(line.text)
-    text = "".join(texts)
-    del texts
-    yield from _elements(text)
-
-
-def _elements(text: str) -> Iterator[RawRow]:
-    decoder = json.JSONDecoder()
-    number = 1
-    at = _skip_space(text, text.index("[") + 1)
-    try:
-        while text[at : at + 1] != "]":
-            value, at = decoder.raw_decode(text, at)
-            yield RawRow(number, value)
-            number += 1
-            at = _behind_comma(text, _skip_space(text, at))
-        if rest := text[at + 1 :].strip():
-            raise json.JSONDecodeError("Extra data", text, text.index(rest, at + 1))
-    except json.JSONDecodeError as error:
-        yield RawRow(number, _broken_list(text, error))
-    except (ValueError, RecursionError) as error:  # as in `_parsed`
-        yield RawRow(number, _broken_list(text, json.JSONDecodeError(str(error), text, at)))
-
-
-def _broken_list(text: str, error: json.JSONDecodeError) -> Problem:
-    seen = excerpt(text[error.pos : error.pos + 30].strip())
-    return problem("broken_list", line=error.lineno, column=error.colno, reason=error.msg, seen=seen)
-
-
-def _behind_comma(text: str, at: int) -> int:
-    """Where the next element or the closing bracket stands; a comma before the bracket is let pass."""
-    if text[at : at + 1] == ",":
-        return _skip_space(text, at + 1)
-    if text[at : at + 1] != "]":
-        raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
-    return at
-
-
-def _skip_space(text: str, at: int) -> int:
-    while at < len(text) and text[at].isspace():
-        at += 1
-    return at
-
-
 def _table_rows(lines: Iterator[Line], delimiter: str) -> Iterator[RawRow]:
     """Records of a table as {column: cell}, numbered as a spreadsheet numbers its rows: the header is row 1."""
-    csv.field_size_limit(_CELL_CHARACTERS)  # the default, 131,072 characters, is less than a long answer
+    csv.field_size_limit(_CELL_CHARACTERS)  # the default, 131,072, is less than a long answer
     bad: list[Line] = []
     reader = csv.reader(_decoded(lines, bad), delimiter=delimiter, strict=True)
     header: list[str] = []
@@ -220,16 +174,11 @@ def _decoded(lines: Iterator[Line], bad: list[Line]) -> Iterator[str]:
             yield line.text
 
 
-def _delimiter(line: str) -> str:
-    """What separates the columns if this line is the header of a table that nabot knows; otherwise empty."""
-    return next((d for d in _DELIMITERS if d in line and table_header(_cells(line, d))), "")
-
-
 def _likely_delimiter(path: Path, lines: list[str]) -> str:
     """What cuts lines without a known header into cells: it stands equally often in each. Empty for plain text."""
     delimiter = max(_DELIMITERS, key=lines[0].count)
     counts = {line.count(delimiter) for line in lines}
-    is_table = path.suffix.lower() in _TABLE_SUFFIXES or (len(lines) > 1 and len(counts) == 1 and counts != {0})
+    is_table = path.suffix.lower() in TABLE_SUFFIXES or (len(lines) > 1 and len(counts) == 1 and counts != {0})
     return delimiter if is_table else ""
 
 

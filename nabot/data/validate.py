@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from nabot.conversation import ROLES, Conversation
 from nabot.data.faults import Problem, excerpt, problem
-from nabot.data.layouts import Converted
+from nabot.data.turns import Converted
 from nabot.text import say
 
 Messages = Sequence[Mapping[str, Any]]
@@ -60,7 +60,7 @@ def _shape_problems(row: Converted) -> Iterator[Problem]:
         yield problem("not_objects", "tools", seen=_kind(row.tools))
     for i, message in enumerate(row.messages):
         if not isinstance(message, dict):
-            yield problem("not_object", f"{row.list_name}[{i}]", seen=_kind(message))
+            yield problem("not_object", row.name_of(i, "").rstrip("."), seen=_kind(message))
         else:
             yield from _message_problems(row, i, message)
 

@@ -50,6 +50,9 @@ class TuneRequest:
 def request_from_files(paths: Sequence[Path], *, skip_faulty: bool, watcher: Watcher, **fields: Any) -> TuneRequest:
     """A request whose conversations come from files. Raises DataError listing what is wrong with them."""
     rows = read_conversations(
-        paths, skip_faulty=skip_faulty, on_skip=lambda faults: watcher.note(say("tune.skipped", count=len(faults)))
+        paths,
+        skip_faulty=skip_faulty,
+        on_skip=lambda faults: watcher.note(say("tune.skipped", count=len(faults))),
+        on_note=lambda note: watcher.note(note.message),
     )
     return TuneRequest(conversations=rows, inputs=tuple(paths), **fields)

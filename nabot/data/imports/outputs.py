@@ -1,0 +1,39 @@
+"""Items → JSON Lines files, one for each kind. In: items, out: files that are whole, or not there."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO
+
+from nabot.artifacts import new_file
+from nabot.conversation import Conversation
+from nabot.data.imports.types import Passage, Preference
+from nabot.data.validate import has_half_character
+
+_KIND_OF = {Conversation: "conversations", Preference: "preferences", Passage: "passages"}
+
+
+class Outputs:
+    """The files that are written, each from the first item of its kind on. They appear when `stack` is closed."""
+
+    def __init__(self, place_of: Callable[[str], Path], stack: ExitStack) -> None:
+        self.counts: Counter[str] = Counter()
+        self.places: dict[str, Path] = {}
+        self._place_of, self._stack = place_of, stack
+        self._files: dict[str, TextIO] = {}
+
+    def write(self, item: Conversation | Preference | Passage) -> None:
+        kind = _KIND_OF[type(item)]
+        if kind not in self._files:
+            self.places[kind] = self._place_of(kind)
+            aside = self._stack.enter_context(new_file(self.places[kind]))
+            self._files[kind] = self._stack.enter_context(aside.open("w", encoding="utf-8", newline="\n"))
+        self._files[kind].write(_line(item.as_dict()))
+        self.counts[kind] += 1
+
+
+def _line(row: dict[str, Any]) -> str:
+    text = json.dumps(row, ensure_ascii=False, default=str)  # str: a date in the tools of a Parquet file
+    return (json.dumps(row, default=str) if has_half_character(text) else text) + "\n"
