@@ -82,7 +82,7 @@ class _Window:
         while True:
             try:
                 value, end = json.JSONDecoder().raw_decode(self._text, self._at)
-                if end < len(self._text) or not self._more():  # 12 may be the beginning of 123
+                if end < len(self._text) - _CUT_CHARACTERS or not self._more():  # 12 may be the beginning of 12.3
                     self._at = end
                     return value
             except json.JSONDecodeError as error:

@@ -20,7 +20,7 @@ from nabot.data.imports.types import Dropped
 from nabot.data.jsonlists import elements
 
 Row = Mapping[str, Any]
-_COLUMNS = frozenset(("AuthorID", "Author", "Date", "Content"))
+_COLUMNS = ("AuthorID", "Author", "Date", "Content")
 _BY_PEOPLE = ("Default", "Reply")
 _MENTION = re.compile(r"<@!?(\d+)>")
 _EMOJI = re.compile(r"<a?(:\w+:)\d+>")
@@ -67,7 +67,7 @@ def _plain(text: str, mentions: Any) -> str:
 
 
 def _of_table(path: Path) -> Iterator[Piece]:
-    for record in records(path):
+    for record in records(path, _COLUMNS):
         if isinstance(record, Fault):
             yield record
             continue
@@ -79,7 +79,7 @@ def _of_table(path: Path) -> Iterator[Piece]:
 
 
 def _is_table(lines: list[str]) -> bool:
-    return bool(lines) and {cell.strip('" ') for cell in lines[0].split(",")} >= _COLUMNS
+    return bool(lines) and {cell.strip('" ') for cell in lines[0].split(",")}.issuperset(_COLUMNS)
 
 
 def _recognises(_path: Path, head: bytes) -> bool:

@@ -21,7 +21,7 @@ from nabot.data.imports.chats.times import CLOCK, DAY, at, day, stamp
 from nabot.data.imports.chats.transcripts import Beginning, Written, head_lines, records, transcript
 from nabot.data.imports.types import Dropped
 
-_COLUMNS = ("date", "user", "message")
+_COLUMNS = ("Date", "User", "Message")
 _PROBED_LINES = 200
 
 _PC_DAY = re.compile(rf"-{{5,}}\s*(?:[A-Z][a-z]+day,\s)?({DAY})(?:\s\w+요일)?\s*-{{5,}}")
@@ -97,12 +97,12 @@ def _messages(path: Path) -> Iterator[Piece]:
 
 
 def _of_table(path: Path) -> Iterator[Piece]:
-    for record in records(path):
+    for record in records(path, _COLUMNS):
         if isinstance(record, Fault):
             yield record
             continue
         row, cells = record
-        when, name, message = (cells.get(column, "") for column in map(str.capitalize, _COLUMNS))
+        when, name, message = (cells[column] for column in _COLUMNS)
         text, reason = _written(message.strip())
         if not name or _PROGRAM_SAYS.fullmatch(text):
             text, reason = "", reason or "system_message"
@@ -116,7 +116,7 @@ def _written(text: str) -> Written:
 
 
 def _is_table(lines: list[str]) -> bool:
-    return bool(lines) and tuple(cell.strip('" ').lower() for cell in lines[0].split(",")) == _COLUMNS
+    return bool(lines) and tuple(cell.strip('" ') for cell in lines[0].split(",")) == _COLUMNS
 
 
 def _recognises(_path: Path, head: bytes) -> bool:

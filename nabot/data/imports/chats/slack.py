@@ -45,7 +45,7 @@ def _messages(path: Path) -> Iterator[Piece]:
 
 def _names(users: list[Any]) -> dict[str, str]:
     """User → the name that others see; two people of one name also have their handle, which is unique."""
-    known = [user for user in users if isinstance(user, dict) and user.get("id")]
+    known = [user for user in users if isinstance(user, dict) and isinstance(user.get("id"), str)]
     shown = {user["id"]: _shown_name(user.get("profile"), user) for user in known}
     times = Counter(shown.values())
     handles = {user["id"]: str(user.get("name", user["id"])) for user in known}

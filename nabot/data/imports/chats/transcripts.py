@@ -5,7 +5,7 @@ A line that begins nothing belongs to the message before it.
 
 import codecs
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -57,8 +57,8 @@ def _finished(begun: Beginning | None, row: int, more: list[str], written: Calla
     yield ChatMessage(begun.name, text, row, begun.time) if text else Dropped(reason or "empty", str(row))
 
 
-def records(path: Path) -> Iterator[tuple[int, dict[str, str]] | Fault]:
-    """The records of a table with their row, the header being row 1; texts in quotes may have several lines."""
+def records(path: Path, needed: Iterable[str]) -> Iterator[tuple[int, dict[str, str]] | Fault]:
+    """The records of a table with these columns, and their row, the header being row 1; a text in quotes may have several lines."""
     csv.field_size_limit(_CELL_CHARACTERS)
     bad: list[Line] = []
     reader = csv.reader(_decoded(path, bad), strict=True)
@@ -75,6 +75,9 @@ def records(path: Path) -> Iterator[tuple[int, dict[str, str]] | Fault]:
             continue
         if not header:
             header = cells
+            if missing := [column for column in needed if column not in header]:
+                yield problem("missing_field", missing[0], wanted=missing[0]).at(str(path), row)
+                return
         elif len(cells) > len(header):
             yield problem("ragged_row", seen=len(cells), expected=len(header)).at(str(path), row)
         elif any(cells):

@@ -55,7 +55,8 @@ _NOT_WRITTEN = [
         ),
         (
             "call",
-            r"(?:(?:Missed|Silenced) (?:group )?)?v(?:oice|ideo) call.{0,40}|(?:부재중 )?(?:그룹 )?(?:음성|영상|화상) ?(?:통화|전화).{0,40}",
+            r"(?:Missed|Silenced) (?:group )?v(?:oice|ideo) call(?:, .{1,40})?|v(?:oice|ideo) call, .{1,40}|"
+            r"부재중 (?:그룹 )?(?:음성|영상|화상) ?(?:통화|전화)(?:, .{1,40})?|(?:음성|영상) 통화, .{1,40}",
         ),
         (
             "location",

@@ -4,7 +4,10 @@
 comes out: conversations as [role, text], what was dropped by reason, and faults as row:kind.
 """
 
+import contextlib
 import json
+import random
+import shutil
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -65,7 +68,9 @@ def test_an_export_is_recognised_by_its_own_reader_alone(case: dict[str, Any]):
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_what_comes_out_can_be_learned(case: dict[str, Any]):
-    found = [item for item in items(case["export"], Asked(assistant=case["assistant"])) if isinstance(item, Conversation)]
+    found = [
+        item for item in items(case["export"], Asked(assistant=case["assistant"])) if isinstance(item, Conversation)
+    ]
     rows = [conversation.as_dict() for conversation in found]
     assert not rows or conversations_from(rows) == found
 
@@ -127,6 +132,35 @@ def test_a_damaged_member_is_a_fault_and_the_rest_is_read(tmp_path: Path):
     assert found["conversations"] == outcome("slack/workspace", "미나")["conversations"]
 
 
+def damaged(content: bytes, rng: random.Random) -> bytes:
+    """With a few bytes changed, lost, doubled or cut off."""
+    for _ in range(rng.randint(1, 4)):
+        at, length = rng.randrange(len(content) + 1), rng.randint(0, 30)
+        inserted = rng.choice(
+            [b"", bytes([rng.randrange(256)]), b'"', b"[", b"}", b"null", b"\n", b"\0", content[at : at + 40]]
+        )
+        content = content[:at] + inserted + content[at + length :]
+    return content[: rng.choice([len(content), len(content), rng.randrange(len(content) + 1)])]
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_damaged_copy_is_read_or_explained(tmp_path: Path, case: dict[str, Any]):
+    source = EXPORTS / case["export"]
+    copy = tmp_path / source.name
+    shutil.copytree(source, copy) if source.is_dir() else shutil.copy(source, copy)
+    files = sorted(path for path in copy.rglob("*") if path.is_file()) or [copy]
+    rng = random.Random(case["export"])
+    for _ in range(30):
+        path = rng.choice(files)
+        original = path.read_bytes()
+        path.write_bytes(damaged(original, rng))
+        for chat in CHATS:
+            chat.recognises(copy, head(copy))
+        with contextlib.suppress(DataError):  # nothing else may come out
+            outcome(case["export"], case["assistant"], copy)
+        path.write_bytes(original)
+
+
 def test_without_an_assistant_everybody_is_listed():
     with pytest.raises(DataError) as error:
         items("kakaotalk/windows_ko.txt", Asked())
@@ -140,7 +174,9 @@ def test_a_misspelt_assistant_is_told_the_nearest_name():
 
 
 def test_capitals_of_the_assistant_do_not_matter():
-    assert items("kakaotalk/ios_en.txt", Asked(assistant="harbor")) == items("kakaotalk/ios_en.txt", Asked(assistant="Harbor"))
+    assert items("kakaotalk/ios_en.txt", Asked(assistant="harbor")) == items(
+        "kakaotalk/ios_en.txt", Asked(assistant="Harbor")
+    )
 
 
 def test_a_decomposed_name_means_the_composed_one():
@@ -158,7 +194,9 @@ def test_the_others_are_named_before_the_first_conversation():
 
 
 @pytest.mark.parametrize("program", [chat.name for chat in CHATS])
-@pytest.mark.parametrize("content", [b"", b"\x00\xff\xfe", b"PK\x03\x04", "제목\n\n그냥 글입니다.\n".encode(), b'[{"a": 1}]', b"{}"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x00\xff\xfe", b"PK\x03\x04", "제목\n\n그냥 글입니다.\n".encode(), b'[{"a": 1}]', b"{}"]
+)
 def test_nobody_recognises_something_else(tmp_path: Path, program: str, content: bytes):
     path = tmp_path / "x.txt"
     path.write_bytes(content)
