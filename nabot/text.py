@@ -134,6 +134,12 @@ ENGLISH: dict[str, str] = {
     "data.correct_exam": "Nothing was asked. Correct these rows and start again.",
     "data.starter_not_empty": "{folder}: already holds {seen}; expected a new or an empty folder. Choose another name, or use --force to write the example files into it.",
     "data.starter_is_file": "{folder}: there is a file of this name; expected a new or an empty folder. Choose another name.",
+    "data.chat.whose": "{path}: a chat of {people} ({program}); expected to be told whom the bot learns to be. Say it with --assistant NAME.\nThere are, with the number of their messages: {names}",
+    "data.chat.nobody": "{path}: nobody in this chat of {people} ({program}) is called {seen}.{near} Correct --assistant.\nThere are, with the number of their messages: {names}",
+    "data.chat.more_people": " … and {count} more",
+    "data.chat.not_slack": "{path}: no users.json in it; expected a Slack export, as a folder or the .zip that was downloaded. Choose another --format.",
+    "data.chat.damaged_zip": "{path}: a damaged .zip ({reason}). Download or copy it again.",
+    "data.chat.locked_zip": "{path}: cannot be opened: {reason}. Unpack it, and give the folder.",
     "data.beginning": "the beginning",
     "data.nothing": "nothing",
     # what speaks against tuning on rows that have no faults
@@ -197,6 +203,8 @@ ENGLISH: dict[str, str] = {
     "data.fault.exam_overlap": "this question stands in the exam, {place}; expected exam questions that were never trained",
     "data.fault.too_long": "{seen} tokens; expected at most {limit}: the oldest turns will be cut, or the row dropped",
     "data.fault.not_renderable": "{reason}",
+    "data.fault.unreadable_member": "cannot be read: {reason}; expected a whole JSON file",
+    "data.fault.no_such_node": "node {seen} of the conversation is missing; expected a branch up to the root",
     # ---- models
     "models.split_gguf": "{path}: one of {count} parts. Join them first (llama-gguf-split --merge), or use a file in one piece.",
     "models.no_device": "there is no device {name!r} here: {reason}. Try --set device=auto",
@@ -479,6 +487,8 @@ ENGLISH: dict[str, str] = {
     # ---- numbers of things
     "count.faults": "{count} faults",
     "count.faults_one": "{count} fault",
+    "count.people": "{count} people",
+    "count.people_one": "{count} person",
     "count.questions": "{count} questions",
     "count.questions_one": "{count} question",
     "count.rows": "{count} rows",

@@ -4,7 +4,7 @@ A reader is one file format, or one program's export. It looks at a file to see 
 in it piece by piece, so that a file of any size takes little memory. What it leaves out it says, with a reason that is counted.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,13 +67,19 @@ class Changed:
 Item = Conversation | Preference | Passage | Dropped | Fault | Format | Changed
 
 
+def _nobody(_names: Sequence[str]) -> None:
+    """For those who do not ask who is in a chat."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """What a person said about the files: `columns` maps our names to theirs (--map question=Q), `assistant` is the name of
-    the one in a chat whom the bot learns to be."""
+    the one in a chat whom the bot learns to be. `on_people` hears the names of all others in a chat before its first
+    conversation: `Mask.learn_names`, where personal data is masked."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
     assistant: str = ""
+    on_people: Callable[[Sequence[str]], None] = _nobody
 
 
 class Reader(Protocol):
