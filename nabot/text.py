@@ -166,7 +166,18 @@ ENGLISH: dict[str, str] = {
     "data.fault.contradiction": "the same question as {place} with another answer, {seen}; expected one answer to a question",
     "data.fault.exam_overlap": "this question stands in the exam, {place}; expected exam questions that were never trained",
     "data.fault.too_long": "{seen} tokens; expected at most {limit}: the oldest turns will be cut, or the row dropped",
+    "data.fault.unreadable_page": "this page cannot be read ({reason}); expected a PDF that other programs show",
     "data.fault.not_renderable": "{reason}",
+    # documents
+    "documents.no_text": "{path}: no text in it; expected at least a sentence. If it shows pictures of text, run it through a program that recognises text (OCR) first.",
+    "documents.no_library": '{path}: to read this kind of file the library {library} is needed, and it is not installed. Type: pip install "nabot[files]"',
+    "documents.damaged": "{path}: a damaged {kind} file: {reason}. Open it in its own program and save it again, or take it from a copy.",
+    "documents.protected": "{path}: a {kind} file that is protected (a password, or rights that only its own program can check). Open it there, save a copy without protection, and use that.",
+    "documents.old_hwp": "{path}: a file of Hangul 3 (HWP 3, before 2000); expected HWP 5 or HWPX. Open it in Hancom Office and save it as HWPX.",
+    "documents.old_word": "{path}: an old Word file (.doc); expected .docx. Open it in Word or LibreOffice and save it as .docx.",
+    "documents.scanned": "{path}: {pages} of pictures and no text: a scan. Run it through a program that recognises text (OCR) first.",
+    "documents.no_letters": "{path}: its letters cannot be read: the file draws them and does not say which they are. Print it to PDF anew from its program, or run it through a program that recognises text (OCR).",
+    "documents.page": "page {number}",
     # ---- models
     "models.split_gguf": "{path}: one of {count} parts. Join them first (llama-gguf-split --merge), or use a file in one piece.",
     "models.no_device": "there is no device {name!r} here: {reason}. Try --set device=auto",
@@ -446,6 +457,8 @@ ENGLISH: dict[str, str] = {
     # ---- numbers of things
     "count.faults": "{count} faults",
     "count.faults_one": "{count} fault",
+    "count.pages": "{count} pages",
+    "count.pages_one": "{count} page",
     "count.questions": "{count} questions",
     "count.questions_one": "{count} question",
     "count.rows": "{count} rows",
