@@ -4,8 +4,8 @@ Two texts are nearly the same if of all runs of five words that either has, nine
 of a text is the smallest hashes of its runs, which are a fair sample of them (Broder 1997, "min-wise", bottom-k).
 """
 
-import hashlib
 import re
+import zlib
 from array import array
 from collections import deque
 
@@ -13,7 +13,7 @@ _RUN_WORDS = 5
 _SAME_SHARE = 0.9
 _SAMPLED = 64  # hashes: the share is known within 4 %
 _KEYS = 4  # of them by which a text is found: one is shared by 99.99 % of what is that alike
-_REMEMBERED = 50_000  # texts, about 60 MB; beyond that the oldest are forgotten
+_REMEMBERED = 50_000  # texts, about 50 MB; beyond that the oldest are forgotten
 _WORD = re.compile(r"\w+")
 
 
@@ -46,12 +46,9 @@ def _sample(text: str) -> "array[int]":
     """The smallest hashes of its runs of words, in order; nothing for a text without words."""
     words = _WORD.findall(text.casefold())
     runs = {" ".join(words[i : i + _RUN_WORDS]) for i in range(max(1, len(words) - _RUN_WORDS + 1))} - {""}
-    return array("Q", sorted(map(_hash, runs))[:_SAMPLED])
-
-
-def _hash(run: str) -> int:
-    """The same in every process, which `hash` is not."""
-    return int.from_bytes(hashlib.blake2b(run.encode(), digest_size=8).digest())
+    return array(
+        "I", sorted(zlib.crc32(run.encode(errors="replace")) for run in runs)[:_SAMPLED]
+    )  # hash() differs by process
 
 
 def _share(a: "array[int]", b: "array[int]") -> float:

@@ -102,7 +102,6 @@ def _best(units: Sequence[Unit]) -> list[list[Unit]]:
 
 def _prices(units: Sequence[Unit], begin: int) -> Iterator[tuple[int, float]]:
     """Every end that a piece from `begin` on may have, and what the piece costs then."""
-    own = units[begin].path[-1][0] if units[begin].path else 0
     words, sections = 0, 0.0
     for end in range(begin, len(units)):
         unit = units[end]
@@ -110,6 +109,7 @@ def _prices(units: Sequence[Unit], begin: int) -> Iterator[tuple[int, float]]:
         if words > MOST_WORDS and end > begin:
             return
         if unit.level and end > begin:
-            sections += _SUBSECTION if unit.level > own else _ANOTHER_SECTION
+            above = units[end - 1].path
+            sections += _ANOTHER_SECTION if above and unit.level <= above[-1][0] else _SUBSECTION
         lonely = _LONELY_HEADING * (unit.level > 0 and end + 1 < len(units))
         yield end + 1, sections + lonely + _EMPTY_PIECE * max(0.0, 1 - words / FEWEST_WORDS) ** 2

@@ -71,8 +71,9 @@ def _joined(units: Sequence[Unit]) -> str:
 
 
 def _place(units: Sequence[Unit]) -> str:
-    """The headings that all of it stands under, or else those of its beginning; the page where there are none."""
-    paths = [tuple(title for _, title in unit.path) for unit in units]
+    """The headings that all of its text stands under, or else the first ones; the page where there are none."""
+    text = [unit for unit in units if not unit.level] or units
+    paths = [tuple(title for _, title in unit.path) for unit in text]
     shared = paths[0]
     for path in paths:
         shared = tuple(a for a, b in zip(shared, path, strict=False) if a == b)

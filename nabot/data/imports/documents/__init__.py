@@ -14,6 +14,6 @@ from nabot.data.imports.documents.pdf import PDF
 from nabot.data.imports.documents.plain import PLAIN
 from nabot.data.imports.documents.reader import DocumentReader
 
-DOCUMENT_READERS: tuple[DocumentReader, ...] = (PDF, HWPX, EPUB, DOCX, HWP, HTML, MARKDOWN, PLAIN)
+DOCUMENT_READERS: tuple[DocumentReader, ...] = (PDF, HWPX, EPUB, HWP, DOCX, HTML, MARKDOWN, PLAIN)
 
 __all__ = ["DOCUMENT_READERS", "DocumentReader"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from nabot.data.cutting import Block
+from nabot.data.encoding import open_for_reading
 from nabot.data.imports.documents.archive import ZIP_MAGIC, Archive, attribute, local, resolved
 from nabot.data.imports.documents.hwp import OLE_MAGIC
 from nabot.data.imports.documents.reader import DocumentReader, protected
@@ -49,7 +50,7 @@ def looks_docx(path: Path, head: bytes) -> bool:
 
 def read_docx(path: Path) -> Iterator[Piece]:
     """The blocks of the document, each note behind the paragraph that it belongs to."""
-    with path.open("rb") as file:
+    with open_for_reading(path) as file:
         if file.read(len(OLE_MAGIC)) == OLE_MAGIC:
             old = path.suffix.lower() == ".doc"
             raise DataError(say("documents.old_word", path=path)) if old else protected(path, _KIND)

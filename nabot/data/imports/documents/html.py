@@ -15,7 +15,7 @@ from nabot.data.encoding import detect_encoding
 from nabot.data.imports.documents.reader import DocumentReader, library_for
 from nabot.data.imports.documents.tables import table_blocks
 from nabot.data.imports.types import Dropped
-from nabot.data.passages import Piece
+from nabot.data.passages import Piece, tidy
 
 if TYPE_CHECKING:
     from resiliparse.parse.html import ElementNode, HTMLTree
@@ -25,6 +25,11 @@ _BEGINNING = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_CHARSET = re.compile(rb"charset\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
+_CHARSET_WITHIN = 1024  # bytes, says HTML 5
+_WIDER = dict.fromkeys(
+    ("euc-kr", "euc_kr", "ks_c_5601-1987", "ksc5601"), "cp949"
+)  # which is what Windows writes for them
 _UNSEEN = re.compile("head|script|style|noscript|template|svg|iframe|object|button|select|textarea|rt|rp")
 _BLOCKS = re.compile(
     "address|article|aside|blockquote|body|caption|center|dd|details|div|dl|dt|fieldset|figcaption|figure|footer|form|header|hr"
@@ -39,6 +44,7 @@ _SITE_CLASSES = re.compile(  # parts of class names and ids; gnb, lnb, snb: menu
 )
 _CLASS_PART = re.compile(r"[a-z]+|[A-Z][a-z]*")
 _MENU_LINKS, _MENU_SHARE, _MENU_CHARACTERS = 3, 0.8, 30  # so many links, so much of the text in them, so short: a menu
+_DEEPEST = 250  # elements inside each other; browsers stop at 512
 _ANCHORS = " ¶§🔗"  # links of a heading to itself
 _NEW_PARAGRAPH = Block("")
 
@@ -50,23 +56,29 @@ def looks_html(path: Path, head: bytes) -> bool:
 
 def read_html(path: Path) -> Iterator[Piece]:
     """The blocks of the page. Its title is the first heading if the content has none of the first level."""
-    tree = parsed(path, path.read_bytes(), detect_encoding(path))
+    encoding = detect_encoding(path)
+    tree = parsed(path, path.read_bytes(), encoding)
     content = _main(tree)
-    if tree.title and not content.query_selector("h1"):
+    if content.tag != "body":
+        yield Dropped("navigation")
+    text = tidy(content.text_content or "")
+    if tree.title and text and not content.query_selector("h1"):
         yield Block(tree.title, level=1)
-    yield from html_blocks(content, len(content.text_content or ""))
+    yield from html_blocks(content, len(text))
 
 
 def parsed(path: Path, data: bytes, encoding: str = "utf-8") -> "HTMLTree":
-    """The tree of a page; where `encoding` does not fit, by what the page says of itself."""
+    """The tree of a page. It is UTF-8, or what it says of itself, or else in `encoding`."""
     with library_for(path):
         from resiliparse.parse import encoding as guessing
         from resiliparse.parse.html import HTMLTree
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError:
-        text = guessing.bytes_to_str(data, guessing.detect_encoding(data, from_html_meta=True) or encoding)
-    return HTMLTree.parse(text)
+    declared = _CHARSET.search(data[:_CHARSET_WITHIN])
+    for name in ("utf-8-sig", declared[1].decode() if declared else "", encoding):
+        try:
+            return HTMLTree.parse(data.decode(_WIDER.get(name.lower(), name)).lstrip("\ufeff"))
+        except (UnicodeDecodeError, LookupError):
+            continue
+    return HTMLTree.parse(guessing.bytes_to_str(data, guessing.detect_encoding(data) or encoding))
 
 
 def html_blocks(element: "ElementNode", page_characters: int = 0) -> Iterator[Piece]:
@@ -89,8 +101,10 @@ def _main(tree: "HTMLTree") -> "ElementNode":
     return mains[0] if len(mains) else articles[0] if len(articles) == 1 else body
 
 
-def _walk(element: "ElementNode", page_characters: int) -> Iterator[str | Piece]:
+def _walk(element: "ElementNode", page_characters: int, depth: int = 0) -> Iterator[str | Piece]:
     """Pieces of text and what stands between them; `_NEW_PARAGRAPH` where a paragraph begins or ends."""
+    if depth > _DEEPEST:
+        raise RecursionError(f"{depth} elements inside each other")
     items = 0
     for child in cast("Iterable[ElementNode]", element.child_nodes):
         tag = child.tag or ""
@@ -114,10 +128,10 @@ def _walk(element: "ElementNode", page_characters: int) -> Iterator[str | Piece]
             yield edge
             if tag == "li":
                 yield f"{items}. " if element.tag == "ol" else "- "
-            yield from _walk(child, page_characters)
+            yield from _walk(child, page_characters, depth + 1)
             yield edge
         else:
-            yield from _walk(child, page_characters)
+            yield from _walk(child, page_characters, depth + 1)
 
 
 def _table(table: "ElementNode") -> Iterator[Block]:
@@ -152,7 +166,7 @@ def _is_site(element: "ElementNode", page_characters: int) -> bool:
     )
     if not marked or element.query_selector("h1, main, article"):
         return False
-    return 2 * len(element.text_content or "") <= page_characters
+    return 2 * len(tidy(element.text_content or "")) <= page_characters
 
 
 def _is_hidden(element: "ElementNode") -> bool:

@@ -5,7 +5,6 @@ Korean word processor, whose writers number their headings by hand more often th
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from nabot.data.sentences import ends_sentence, num_words
@@ -25,6 +24,7 @@ _LEVELS = (
     re.compile(r"제\s*\d+\s*장(?:\s|$)|[Ⅰ-Ⅻ]+\s*[.)]|부\s*칙$|(?:chapter|appendix)" + _NUMBERED, re.IGNORECASE),
     re.compile(r"제\s*\d+\s*절(?:\s|$)|section" + _NUMBERED, re.IGNORECASE),
 )
+_WIDE = re.compile("[ᄀ-ᅟ⺀-꓏가-힣豈-﫿︰-﹏！-｠￠-￦🌀-🫿]")
 _UNSPACED = re.compile("[぀-ヿ㐀-鿿]$")
 
 
@@ -38,7 +38,7 @@ def heading_level(line: str) -> int:
 
 def columns(line: str) -> int:
     """How wide a line is where Hangul and Chinese are twice as wide as Latin letters."""
-    return len(line) + sum(unicodedata.east_asian_width(c) in "WF" for c in line)
+    return len(line) if line.isascii() else len(line) + len(_WIDE.findall(line))
 
 
 def wrap_width(lines: Sequence[str]) -> int:

@@ -30,8 +30,8 @@ _INLINE = (  # each pattern and what stays of it
     (re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])"), ""),
     (re.compile(r"\[([^\]]+)\](?:\([^)]*\)|\[[^\]]*\])"), r"\1"),
     (re.compile(r"<((?:https?://|mailto:)[^>\s]+)>"), r"\1"),
-    (re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1"), r"\2"),
-    (re.compile(r"(?<![\w*])([*_])(?=[^\s*_])([^*_]+?)(?<=\S)\1(?![\w*])"), r"\2"),
+    (re.compile(r"(?<!\\)(\*\*|__)(?=\S)(.+?)(?<=\S)\1"), r"\2"),
+    (re.compile(r"(?<![\w*\\])([*_])(?=[^\s*_])([^*_]+?)(?<=\S)\1(?![\w*])"), r"\2"),
     (
         re.compile(
             r"</?(?:a|b|br|center|code|details|div|em|hr|i|img|kbd|p|span|strong|sub|summary|sup)\b[^>]*>", re.I
@@ -115,7 +115,7 @@ def _gather(line: str, gathered: list[str]) -> None:
 
 
 def _paragraph(gathered: list[str]) -> Iterator[Block]:
-    text = "\n".join(_plain(line.removesuffix("\\")) for line in gathered)
+    text = "\n".join(_plain(line.removesuffix("\\")).rstrip() for line in gathered)
     if text.strip():
         yield Block(text)
 

@@ -20,9 +20,7 @@ _SUFFIXES = (".txt", ".text", ".rst", ".log", "")
 _MOST_LINES = 1000  # of one paragraph: a file without empty lines is not held as a whole
 _TITLE_WORDS = 8
 _TITLE_LEVEL = 6  # below everything that is numbered
-_TITLE = re.compile(
-    r"(?:\d+(?:\.\d+)*[.)]?\s.*[\w)\]」』】”\"'’?.]|[\w\[(「『【“\"'‘].*[\w)\]」』】”\"'’])$"
-)  # with a number also "1. Scope."
+_TITLE = re.compile(r"[\w\[(「『【“\"'‘].*[\w)\]」』】”\"'’?]$|\d+(?:\.\d+)*[.)]?\s.*\.$")  # "Scope", "1. Scope."
 _CODE = re.compile(r"[$={}\\|<>~;]")
 _UNDERLINE = re.compile(r"\s*([=\-~^*#])\1{2,}\s*$")
 
@@ -85,7 +83,9 @@ def _blocks(lines: list[str], following: list[str]) -> Iterator[Block]:
 def _title_level(lines: list[str], following: list[str]) -> int:
     title = lines[0].strip()
     alone = len(lines) == 1 and num_words(" ".join(following)) > 2 * _TITLE_WORDS
-    likely = num_words(title) <= _TITLE_WORDS and _TITLE.match(title) and not _CODE.search(title)
+    likely = (
+        num_words(title) <= _TITLE_WORDS and _TITLE.match(title) and not title[0].islower() and not _CODE.search(title)
+    )
     return _TITLE_LEVEL if alone and likely else 0
 
 

@@ -26,9 +26,12 @@ class DocumentReader:
     def read(self, path: Path, asked: Asked) -> Iterator[Item]:
         """The passages of the document. Raises DataError if it cannot be read or has no text."""
         empty = True
-        for item in passages(self.pieces(path), path.name):
-            empty = empty and not isinstance(item, Passage)
-            yield item
+        try:
+            for item in passages(self.pieces(path), path.name):
+                empty = empty and not isinstance(item, Passage)
+                yield item
+        except RecursionError as error:  # tables in tables in tables: no program writes that
+            raise damaged(path, self.name.upper(), error) from error
         if empty:
             raise DataError(say("documents.no_text", path=path))
 

@@ -20,6 +20,7 @@ _LARGER = 1.12  # times the size of most text: a heading
 _HEADING_WORDS = 20
 _MOST_SIZES = 8  # recognised scans have another size in every line
 _PARAGRAPH_GAP = 1.4  # times the usual distance of lines of that size
+_NARROWEST = 30  # columns; a page of shorter lines has no margin
 _SPACED_SHARE = 0.1  # of lines that end with Hangul: some spaces were kept there, so where none is, a word goes on
 _HYPHEN = re.compile(r"(\w+)[-\u00ad\u2010]$")
 _WORD = re.compile(r"\w+(?:[-\u2010]\w+)*")
@@ -68,9 +69,9 @@ class _Look:
             page: max(columns(line.text.strip()) for line in own)
             for page, own in groupby(lines, lambda line: line.page)
         }
-        narrowest = max(widths.values(), default=0) // 2  # a page of few short lines has no margin to see
-        self._widths = {page: max(width, narrowest) for page, width in widths.items()}
-        self._words = {word for line in lines for word in _WORD.findall(line.text)}
+        half = max(widths.values(), default=0) // 2  # a page of few short lines has no margin to see
+        self._widths = {page: max(width, half) if width >= _NARROWEST else 0 for page, width in widths.items()}
+        self._words = {word for line in lines for word in _WORD.findall(line.text.lower())}
         hangul = [line.text for line in lines if _HANGUL_END.search(line.text)]
         self._keeps_spaces = sum(text.endswith(" ") for text in hangul) > _SPACED_SHARE * len(hangul)
 
@@ -98,7 +99,7 @@ class _Look:
         hyphen, word = _HYPHEN.search(text), _WORD.match(rest)
         if hyphen and word and rest[0].islower():
             whole = f"{hyphen[1]}-{word[0]}"
-            return text + rest if whole in self._words else text[: hyphen.end(1)] + rest
+            return text + rest if whole.lower() in self._words else text[: hyphen.end(1)] + rest
         divided = self._keeps_spaces and _HANGUL_END.search(line.text) and not line.text.endswith(" ")
         return text + rest if divided and _HANGUL_END.match(rest[:1]) else joined(text, rest)
 
