@@ -1,7 +1,9 @@
 """Documents that are zip archives of XML: DOCX, HWPX, EPUB. In: a path, out: their members, or a clear error."""
 
 import posixpath
+import struct
 import zlib
+from lzma import LZMAError
 from pathlib import Path
 from typing import Self
 from xml.etree import ElementTree
@@ -13,6 +15,7 @@ from nabot.data.imports.documents.reader import damaged, protected
 ZIP_MAGIC = b"PK\x03\x04"
 _MOST_BYTES = 256 << 20  # one member, unpacked: no book has so much text, but a trap may
 _FIRST_NAME = 30  # where the first member's name begins
+_ZIP_ERRORS = (BadZipFile, EOFError, LZMAError, NotImplementedError, OSError, ValueError, struct.error, zlib.error)
 _ENCRYPTED = 1  # bit of a member's flags
 
 
@@ -24,7 +27,7 @@ class Archive:
         self._file = open_for_reading(path)
         try:
             self._zip = ZipFile(self._file)
-        except BadZipFile as error:
+        except _ZIP_ERRORS as error:
             self._file.close()
             raise damaged(path, kind, error) from error
         self.names = tuple(self._zip.namelist())
@@ -47,7 +50,7 @@ class Archive:
             return self._zip.read(info)
         except KeyError:
             raise damaged(self.path, self.kind, f"{name}: 0 bytes") from None
-        except (BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except _ZIP_ERRORS as error:
             raise damaged(self.path, self.kind, f"{name}: {error}") from error
 
     def xml(self, name: str) -> ElementTree.Element:

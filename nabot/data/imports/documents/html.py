@@ -27,9 +27,7 @@ _BEGINNING = re.compile(
 )
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
 _CHARSET_WITHIN = 1024  # bytes, says HTML 5
-_WIDER = dict.fromkeys(
-    ("euc-kr", "euc_kr", "ks_c_5601-1987", "ksc5601"), "cp949"
-)  # which is what Windows writes for them
+_WIDER = dict.fromkeys(("euc-kr", "euc_kr", "ks_c_5601-1987", "ksc5601"), "cp949")  # as Windows means them
 _UNSEEN = re.compile("head|script|style|noscript|template|svg|iframe|object|button|select|textarea|rt|rp")
 _BLOCKS = re.compile(
     "address|article|aside|blockquote|body|caption|center|dd|details|div|dl|dt|fieldset|figcaption|figure|footer|form|header|hr"
@@ -76,7 +74,7 @@ def parsed(path: Path, data: bytes, encoding: str = "utf-8") -> "HTMLTree":
     for name in ("utf-8-sig", declared[1].decode() if declared else "", encoding):
         try:
             return HTMLTree.parse(data.decode(_WIDER.get(name.lower(), name)).lstrip("\ufeff"))
-        except (UnicodeDecodeError, LookupError):
+        except (UnicodeError, LookupError):
             continue
     return HTMLTree.parse(guessing.bytes_to_str(data, guessing.detect_encoding(data) or encoding))
 
@@ -103,6 +101,8 @@ def _main(tree: "HTMLTree") -> "ElementNode":
 
 def _walk(element: "ElementNode", page_characters: int, depth: int = 0) -> Iterator[str | Piece]:
     """Pieces of text and what stands between them; `_NEW_PARAGRAPH` where a paragraph begins or ends."""
+    from resiliparse.parse.html import ELEMENT
+
     if depth > _DEEPEST:
         raise RecursionError(f"{depth} elements inside each other")
     items = 0
@@ -113,7 +113,7 @@ def _walk(element: "ElementNode", page_characters: int, depth: int = 0) -> Itera
             yield re.sub(r"\s+", " ", child.value or "")
         elif tag == "br":
             yield "\n"
-        elif tag.startswith("#") or _UNSEEN.fullmatch(tag):
+        elif child.type != ELEMENT or _UNSEEN.fullmatch(tag):  # comments, processing instructions
             continue
         elif page_characters and _is_site(child, page_characters):
             yield Dropped("navigation")

@@ -9,10 +9,7 @@ from collections.abc import Sequence
 
 from nabot.data.sentences import ends_sentence, num_words
 
-_WRAP_COLUMNS = (
-    40,
-    130,
-)  # wrapped lines are as long as one of these; longer ones are paragraphs, shorter ones are verses
+_WRAP_COLUMNS = (40, 130)  # shorter lines are verses, longer ones paragraphs
 _FULL_SHARE = 0.75  # of the longest line: what is shorter ended before the margin did,
 _FITTING_SHARE = 0.9  # unless the next word had no room
 _HALF = 0.5  # enough for a line that the next one goes on with a small letter

@@ -31,6 +31,7 @@ _MAGIC = b"%PDF-"
 _MAGIC_WITHIN = 1024  # bytes: something may stand before it, and programs open it all the same
 _NO_LETTER = re.compile("[\x00-\x08\x0e-\x1f\ue000-\uf8ff\ufffd]")
 _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}  # ﬁ and the like
+_NOWHERE = [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
 _READABLE_SHARE = 0.7  # of the characters of a text that has a map from its glyphs to letters
 
 
@@ -42,14 +43,17 @@ def looks_pdf(path: Path, head: bytes) -> bool:
 def read_pdf(path: Path) -> Iterator[Piece]:
     """The blocks of all pages. A page that cannot be read is a fault; one without text is dropped."""
     pages: list[list[Line]] = []
+    any_read = False
     with open_for_reading(path) as file:
         for number, lines in enumerate(_pages(path, file), start=1):
             if isinstance(lines, Fault):
                 yield lines
             elif not lines:
                 yield Dropped("page_without_text", say("documents.page", number=number))
+            any_read = any_read or not isinstance(lines, Fault)
             pages.append([] if isinstance(lines, Fault) else lines)
-    _require_text(path, "".join(line.text for lines in pages for line in lines), len(pages))
+    if any_read:
+        _require_text(path, "".join(line.text for lines in pages for line in lines), len(pages))
     left_out = furniture(pages)
     kept = []
     for i, lines in enumerate(pages):
@@ -140,5 +144,4 @@ def _scale(matrix: list[float]) -> float:
     return abs(matrix[0] * matrix[3] - matrix[1] * matrix[2]) ** 0.5
 
 
-_NOWHERE = [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
 PDF = DocumentReader("pdf", looks_pdf, read_pdf)
