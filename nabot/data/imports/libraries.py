@@ -12,12 +12,20 @@ from nabot.text import say
 T = TypeVar("T")
 
 
-def library(name: str, path: Path) -> Any:
-    """The module that reads `path`. Raises DataError with what to install if it is not there."""
+@contextmanager
+def library_for(path: Path) -> Iterator[None]:
+    """Around the import of a library that not everybody has: without it, DataError with what to install."""
     try:
-        return importlib.import_module(name)
+        yield
     except ImportError as error:
-        raise DataError(say("import.no_library", path=path, library=name.partition(".")[0])) from error
+        name = (error.name or "").partition(".")[0]
+        raise DataError(say("import.no_library", path=path, library=name)) from error
+
+
+def library(name: str, path: Path) -> Any:
+    """The module that reads `path`, for libraries without types. Raises DataError as `library_for` does."""
+    with library_for(path):
+        return importlib.import_module(name)
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from nabot.data.imports.chats import CHATGPT, CHATS, SLACK
+from nabot.data.imports.documents import DOCUMENT_READERS
 from nabot.data.imports.parquet import ParquetReader
 from nabot.data.imports.rows import RowsReader
 from nabot.data.imports.types import Reader
@@ -12,12 +14,8 @@ from nabot.text import near_names, say
 
 # The first that recognises a file reads it, so the one that knows more exactly what it wants stands further up: chats before
 # rows, which take every table; rows before documents, which take every text.
-READERS: tuple[Reader, ...] = (
-    WorkbookReader(),
-    ParquetReader(),
-    RowsReader(),
-)
-FOLDER_READERS: tuple[Reader, ...] = ()  # those of READERS whose format may also be a whole folder
+READERS: tuple[Reader, ...] = (*CHATS, WorkbookReader(), ParquetReader(), RowsReader(), *DOCUMENT_READERS)
+FOLDER_READERS: tuple[Reader, ...] = (SLACK, CHATGPT)  # those of READERS whose format may also be a whole folder
 _LAYOUT_READERS: tuple[Reader, ...] = tuple(RowsReader(layout.name) for layout in LAYOUTS)
 
 

@@ -13,4 +13,4 @@ from nabot.data.imports.types import Reader
 
 CHATS: tuple[Reader, ...] = (KAKAOTALK, WHATSAPP, TELEGRAM, DISCORD, SLACK, CHATGPT)
 
-__all__ = ["CHATS"]
+__all__ = ["CHATGPT", "CHATS", "SLACK"]
