@@ -167,6 +167,9 @@ ENGLISH: dict[str, str] = {
     "data.fault.exam_overlap": "this question stands in the exam, {place}; expected exam questions that were never trained",
     "data.fault.too_long": "{seen} tokens; expected at most {limit}: the oldest turns will be cut, or the row dropped",
     "data.fault.not_renderable": "{reason}",
+    # ---- synth
+    "synth.no_library": 'the library {library} is not installed. Install it: pip install "nabot[synth]"',
+    "synth.correct_seeds": "Nothing was asked of the teacher. Correct these seed tasks and start again.",
     # ---- models
     "models.split_gguf": "{path}: one of {count} parts. Join them first (llama-gguf-split --merge), or use a file in one piece.",
     "models.no_device": "there is no device {name!r} here: {reason}. Try --set device=auto",
