@@ -4,7 +4,7 @@ import random
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer, _score_lcs
 
@@ -12,6 +12,7 @@ from nabot.errors import ConfigError
 from nabot.synth.novelty import Near, Pool
 from nabot.synth.rouge import LIMIT, common_words, rouge_l
 
+relaxed = settings(deadline=None)  # time is no part of these tests
 TEXTS = st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=9).map(" ".join), max_size=12)
 ALPACA = RougeScorer(["rougeL"], use_stemmer=False)._tokenizer
 
@@ -36,12 +37,14 @@ def instructions(rng, count):
     return made
 
 
+@relaxed
 @given(TEXTS, TEXTS)
 def test_the_first_near_copy_is_found_as_by_comparing_with_everything(pool, asked):
     ours = Pool(pool)
     assert [ours.near_copy(text) for text in asked] == [first_near_copy(pool, text) for text in asked]
 
 
+@relaxed
 @given(TEXTS)
 def test_a_pool_that_grew_decides_as_one_made_at_once(texts):
     grown = Pool()
@@ -84,6 +87,7 @@ def test_repeated_words_count_as_often_as_they_stand():
     )
 
 
+@relaxed
 @given(TEXTS, st.sampled_from(["", "a b c d", "h g"]))
 def test_the_most_similar_are_the_best_of_all_scores(texts, asked):
     nearest = Pool(texts).most_similar(asked, count=4)
