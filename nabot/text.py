@@ -215,6 +215,9 @@ ENGLISH: dict[str, str] = {
     "documents.scanned": "{path}: {pages} of pictures and no text: a scan. Run it through a program that recognises text (OCR) first.",
     "documents.no_letters": "{path}: its letters cannot be read: the file draws them and does not say which they are. Print it to PDF anew from its program, or run it through a program that recognises text (OCR).",
     "documents.page": "page {number}",
+    # ---- synth
+    "synth.no_library": 'the library {library} is not installed. Install it: pip install "nabot[synth]"',
+    "synth.correct_seeds": "Nothing was asked of the teacher. Correct these seed tasks and start again.",
     # ---- models
     "models.split_gguf": "{path}: one of {count} parts. Join them first (llama-gguf-split --merge), or use a file in one piece.",
     "models.no_device": "there is no device {name!r} here: {reason}. Try --set device=auto",

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from nabot.conversation import Conversation, Message
 from nabot.data.exams import ExamQuestion
-from nabot.evals.scoring import is_right, repetition_rate, wilson_interval
+from nabot.data.plain import repetition_rate
+from nabot.evals.scoring import is_right, wilson_interval
 from nabot.text import say
 from nabot.textmodel import Completion, Sampling, TextModel
 

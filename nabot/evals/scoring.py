@@ -6,31 +6,13 @@ particles, which are written onto the word they follow.
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
-# Typography that people and models use for the same keys. NFKC leaves these alone, and takes ´ apart into a space and an accent.
-_PLAIN = str.maketrans(
-    {
-        **dict.fromkeys("‘’‚‛′`´ʼ＇", "'"),
-        **dict.fromkeys("“”„‟″«»＂", '"'),
-        **dict.fromkeys("‐‑‒–—―−﹘﹣－", "-"),
-    }
-)
+from nabot.data.plain import normalise
+
 _LATIN = "a-zªºß-öø-ɏḀ-ỿ"  # of casefolded, composed text: Basic Latin to Latin Extended-B, and Additional
 _NUMBER_JOINTS = ".,:"  # 4.5 · 4,500 · 4:30 are each one number
-_GRAM = 4  # words; shorter repeats are ordinary prose ("the café is …")
-
-
-def normalise(text: str) -> str:
-    """The form in which texts are compared: NFKC, casefolded, plain quotes and dashes, single spaces.
-
-    Decomposed before casefolding, as Unicode asks for compatibility caseless matching (chapter 3, D146): folding
-    composed text first can give text that is no longer normal. Normalising twice changes nothing.
-    """
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFD", text.translate(_PLAIN)).casefold()).casefold()
-    return " ".join(unicodedata.normalize("NFKC", folded).translate(_PLAIN).split())
 
 
 def matches(pattern: str, answer: str) -> bool:
@@ -65,13 +47,6 @@ def wilson_interval(right: int, total: int, z: float = 1.959964) -> tuple[float,
     half = z * (rate * (1 - rate) / total + spread / total / 4) ** 0.5 / (1 + spread)
     # rounding must not push the rate itself out of its interval (0 of 7, 7 of 7)
     return max(0.0, min(rate, centre - half)), min(1.0, max(rate, centre + half))
-
-
-def repetition_rate(answer: str) -> float:
-    """The share of word 4-grams that already occurred in the answer: 0 for short or varied answers, near 1 for a loop."""
-    words = re.findall(r"\w+", normalise(answer))
-    grams = list(zip(*(words[i:] for i in range(_GRAM)), strict=False))
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 @lru_cache(maxsize=4096)  # an exam asks the same patterns of base, prompted and tuned answers
