@@ -1,40 +1,27 @@
-"""What is asked of a teacher, and what comes back. In: nothing, out: the records and the seam that every mode is written to.
+"""What is asked of a teacher, and what is read from its answers. In: nothing, out: records, and the seam that modes are written to.
 
-A mode says what to ask next and reads what was answered; it talks to nobody. The loop carries the two between them, judges
-what was read, and writes it down. So a run is a function of its settings and of the teacher's answers, and reading the
-answers of an earlier run again brings back the state that it had.
+A teacher is a `TextModel`: an endpoint far away, or nabot's own engine. A mode says what to ask next and reads what was
+answered; it talks to nobody. The loop carries the two between them, judges what was read, and writes it down. So a run is a
+function of its settings and of the teacher's answers, and reading the answers of an earlier run again brings back its state.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from nabot.conversation import Message
+from nabot.conversation import Conversation
 from nabot.synth.tasks import Rejected, Task
+from nabot.textmodel import Completion, Sampling
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One request. Two equal prompts are the same request, so one that is asked again has to differ in something."""
+    """One request to a teacher."""
 
     kind: str  # what is expected back: "alpaca", "instructions", "grounded"
-    messages: tuple[Message, ...]  # perhaps a system message, then the user's
+    conversation: Conversation  # ends with the user's message
+    sampling: Sampling
     sources: tuple[str, ...] = ()  # where it comes from, for the provenance of rows: ids of seeds, place of a passage
-    max_tokens: int = 1024
-    temperature: float = 1.0
-    top_p: float = 1.0
-    presence_penalty: float = 0.0
-    stop: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What a teacher wrote; `finish_reason` is "length" if it was cut at its limit of tokens, otherwise "stop"."""
-
-    text: str
-    finish_reason: str = "stop"
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
 
 
 @dataclass(frozen=True)
