@@ -1,0 +1,47 @@
+"""Rows that a teacher made, asked in other words → an exam. In: reworded tasks, out: exam questions with what answers must say.
+
+Nobody has written what a right answer has to contain, so it is read off: the term that the answer and the words of the passage
+share and the question does not have. A number first, then a name, then the longest word. A row without such a term cannot be
+marked by rules that a person can read, and is no exam question.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from nabot.evals.scoring import matches
+from nabot.synth.asking import Candidate
+
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_HANGUL = re.compile(r"[가-힣]+\Z")
+_SHORTEST = 4  # letters of a word that decides; "open" at least
+_SHORTEST_HANGUL = 2  # syllables
+
+
+def exam_rows(reworded: Iterable[Candidate]) -> Iterator[dict[str, Any]]:
+    """Lines of an exam file (docs/files.md), of those that can be marked."""
+    for candidate in reworded:
+        if term := decisive_term(candidate.task.instruction, candidate.task.output, candidate.evidence):
+            messages = [{"role": "user", "content": candidate.task.instruction}]
+            yield {"messages": messages, "accept": [term], "group": "fact", "source": ", ".join(candidate.sources)}
+
+
+def decisive_term(question: str, answer: str, evidence: str) -> str:
+    """What an answer to `question` has to contain; "" if nothing decides."""
+
+    def is_new(term: str) -> bool:
+        return matches(term, evidence) and not matches(term, question)
+
+    numbers = filter(is_new, _NUMBER.findall(answer))
+    names = [word for word in _WORD.findall(answer)[1:] if word[0].isupper() and is_new(word)]
+    words = [term for word in _WORD.findall(answer) if (term := _stem(word, evidence)) and is_new(term)]
+    return next(numbers, "") or max(names, key=len, default="") or max(words, key=len, default="")
+
+
+def _stem(word: str, evidence: str) -> str:
+    """The word as `evidence` has it, which in Korean may end in another particle; "" if it is too short to decide."""
+    if not _HANGUL.match(word):
+        return word if len(word) >= _SHORTEST else ""
+    known = (word[:end] for end in range(len(word), _SHORTEST_HANGUL - 1, -1))
+    return next((stem for stem in known if stem in evidence), "")

@@ -1,0 +1,51 @@
+"""What an answer has to say is read off the row: a number, a name, the longest word, or nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nabot.data.exams import scan_exam
+from nabot.evals.scoring import matches
+from nabot.recipes.own_exam import decisive_term, exam_rows
+from nabot.synth.asking import Candidate
+from nabot.synth.tasks import Task
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "evidence", "term"),
+    [
+        ("When does the library open?", "It opens at 9:30.", "The library opens at 9:30 every day.", "9:30"),
+        ("Who runs it?", "It is run by Mina Park.", "Mina Park runs the library.", "Mina"),
+        ("What may I bring?", "You may bring sandwiches.", "Visitors may bring sandwiches.", "sandwiches"),
+        ("도서관은 몇 시에 열어요?", "9시에 엽니다.", "도서관은 9시에 문을 연다.", "9"),
+        ("관장은 누구인가요?", "박미나 선생님입니다.", "관장은 박미나 선생이다.", "박미나"),
+        # a number that the question gives already decides nothing
+        ("Is room 12 quiet?", "Room 12 is quiet.", "Room 12 is a quiet room.", ""),
+        # what the passage does not say is no measure
+        ("What does it cost?", "It costs 40 euros.", "Entry is free of charge.", ""),
+        ("", "", "", ""),
+    ],
+)
+def test_the_term_that_decides(question: str, answer: str, evidence: str, term: str):
+    assert decisive_term(question, answer, evidence) == term
+
+
+@given(st.text(), st.text(), st.text())
+def test_a_term_marks_its_own_answer_right_and_never_the_question(question: str, answer: str, evidence: str):
+    if term := decisive_term(question, answer, evidence):
+        assert matches(term, answer)
+        assert matches(term, evidence)
+        assert not matches(term, question)
+
+
+def test_rows_are_an_exam_that_can_be_read(tmp_path: Path):
+    task = Task("From when on may I come?", "", "It opens at 9:30.")
+    rows = list(exam_rows([Candidate(task, ("rules.md",), "opens at 9:30"), Candidate(Task("Why?", "", "So."))]))
+    file = tmp_path / "exam.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    questions, faults = scan_exam(file)
+    assert (len(questions), faults) == (1, [])
+    assert questions[0][1].accept == ("9:30",)
