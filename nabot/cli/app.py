@@ -113,6 +113,51 @@ def data_show(
     show_row(data, base=base, row=row, template=template, system=system, as_json=json)
 
 
+@data_app.command("generate", help=say("help.data_generate"))
+def data_generate(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help=say("help.generate_out"))],
+    mode: Annotated[str, typer.Option("--mode", metavar="NAME", help=say("help.mode"))] = "alpaca",
+    count: Annotated[int, typer.Option("--count", help=say("help.count"))] = 100,
+    teacher: Annotated[str, typer.Option("--teacher", metavar="URL", help=say("help.teacher"))] = "",
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help=say("help.teacher_model"))] = "",
+    key_env: Annotated[str, typer.Option("--key-env", metavar="NAME", help=say("help.key_env"))] = "",
+    base: Annotated[str, typer.Option("--base", metavar="SOURCE", help=say("help.teacher_base"))] = "",
+    bot: Annotated[str, typer.Option("--bot", metavar="BOT", help=say("help.teacher_bot"))] = "",
+    seeds: Annotated[Path | None, typer.Option("--seeds", metavar="FILE", help=say("help.seed_tasks"))] = None,
+    language: Annotated[str, typer.Option("--language", metavar="en|ko", help=say("help.language"))] = "en",
+    seed: Annotated[int, typer.Option("--seed", help=say("help.seed"))] = 0,
+    concurrency: Annotated[int, typer.Option("--concurrency", help=say("help.concurrency"))] = 4,
+    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help=say("help.timeout"))] = 300,
+    max_tokens_total: Annotated[
+        int | None, typer.Option("--max-tokens-total", help=say("help.max_tokens_total"))
+    ] = None,
+    max_cost: Annotated[float | None, typer.Option("--max-cost", help=say("help.max_cost"))] = None,
+    price_in: Annotated[float, typer.Option("--price-in", help=say("help.price_in"))] = 0,
+    price_out: Annotated[float, typer.Option("--price-out", help=say("help.price_out"))] = 0,
+    mark_toxic: Annotated[bool, typer.Option("--mark-toxic", help=say("help.mark_toxic"))] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help=say("help.fresh"))] = False,
+    json: Json = False,
+) -> None:
+    from nabot.cli.generating import generate
+    from nabot.recipes.generate import GenerateRequest, Teacher
+    from nabot.synth.budget import Budget
+
+    request = GenerateRequest(
+        out=out,
+        mode=mode,
+        count=count,
+        teacher=Teacher(teacher, model, base, bot, key_env, timeout),
+        seeds=seeds,
+        language=language,
+        seed=seed,
+        concurrency=concurrency,
+        budget=Budget(max_tokens_total, max_cost, price_in, price_out),
+        mark_toxic=mark_toxic,
+        fresh=fresh,
+    )
+    generate(request, as_json=json)
+
+
 @app.command(help=say("help.tune"))
 def tune(
     context: typer.Context,

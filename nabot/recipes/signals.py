@@ -12,9 +12,10 @@ class Signals:
         self.number = 0  # of the signal that came; 0 while none did
         self._old: dict[int, Any] = {}
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "Signals":
         with contextlib.suppress(ValueError):  # only the main thread may listen
             self._old = {n: signal.signal(n, self._note) for n in (signal.SIGINT, signal.SIGTERM)}
+        return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._old.items():

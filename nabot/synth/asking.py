@@ -13,12 +13,14 @@ from nabot.conversation import Conversation
 from nabot.synth.tasks import Rejected, Task
 from nabot.textmodel import Completion, Sampling
 
+INSTANCES = "instances"  # several tasks with one instruction, which is new or is not for all of them
+
 
 @dataclass(frozen=True)
 class Prompt:
     """One request to a teacher."""
 
-    kind: str  # what is expected back: "alpaca", "instructions", "grounded"
+    kind: str  # what is expected back: "alpaca", "instructions", INSTANCES, "grounded"
     conversation: Conversation  # ends with the user's message
     sampling: Sampling
     sources: tuple[str, ...] = ()  # where it comes from, for the provenance of rows: ids of seeds, place of a passage
@@ -31,6 +33,9 @@ class Candidate:
     task: Task
     sources: tuple[str, ...] = ()  # as in Prompt, where they are known more exactly for this one
     evidence: str = ""  # the words of a passage that the answer rests on
+    # Whether the teacher thought of the instruction. If not (a person's own question, a question about a passage), the rules for
+    # instructions do not hold, and only what was asked word for word before is no longer new.
+    invented: bool = True
 
 
 class Mode(Protocol):

@@ -16,6 +16,7 @@ from nabot.data.toxicity import toxic_word
 from nabot.data.words import WordLists
 from nabot.synth.tasks import Reason, Task
 
+TOXIC = "toxic_"  # how slugs of toxic words begin
 MOST_WORDS = 150
 # A Korean word carries its particles, so that three of them ("다음 문장을 요약하세요") are four or five in English.
 FEWEST_WORDS = {"en": 4, "ko": 3}
@@ -52,21 +53,32 @@ def reject_instruction(instruction: str) -> Reason | None:
     return next(_broken_rules(unicodedata.normalize("NFC", instruction).strip()), None)
 
 
-def reject_task(task: Task, language: str = "") -> Reason | None:
-    """The first rule that `task` breaks: those of `reject_instruction` and of `nabot.data.answers.unfit`, and besides
+def reject_task(task: Task, language: str = "", *, toxic: bool = False) -> Reason | None:
+    """The first rule that `task` breaks: those of `reject_instruction`, then those of `reject_answer`."""
+    return reject_instruction(task.instruction) or reject_answer(task, language, toxic=toxic)
+
+
+def reject_answer(task: Task, language: str = "", *, toxic: bool = False) -> Reason | None:
+    """The first rule that `task` breaks beside those for instructions: those of `nabot.data.answers.unfit`,
     "noinput_left" in the instruction, "toxic_PROFANITY|SLUR|SEXUAL|THREAT" in small letters, "other_language".
 
     `language` (ISO 639-1) is asked of the instruction alone, because a translation's answer is in another one; "": any.
+    `toxic`: toxic words are allowed.
     """
-    if reason := reject_instruction(task.instruction):
-        return reason
     slug = "noinput_left" if placeholder_left(task.instruction) else unfit(task.input, task.output)
     if slug:
         return Reason(slug)
+    if not toxic and (found := toxic_words(task)):
+        return found
+    return Reason("other_language") if language and not written_in(task.instruction, language) else None
+
+
+def toxic_words(task: Task) -> Reason | None:
+    """The first toxic word of the task, "toxic_CATEGORY" in small letters."""
     for text in (task.instruction, task.input, task.output):
         if found := toxic_word(text):
-            return Reason(f"toxic_{found.name}", found.word)
-    return Reason("other_language") if language and not written_in(task.instruction, language) else None
+            return Reason(f"{TOXIC}{found.name}", found.word)
+    return None
 
 
 def _broken_rules(text: str) -> Iterator[Reason]:

@@ -21,12 +21,12 @@ from nabot.cli.app import app
 PACKAGE = Path(text.__file__).parent
 HEAVY = {"torch", "pydantic", "transformers", "numpy", "tokenizers", "huggingface_hub", "rich"}
 VERBS = [
-    ("models",), ("pull",), ("init",), ("data",), ("data", "check"), ("data", "import"), ("data", "show"), ("tune",), ("exam",), ("chat",),
+    ("models",), ("pull",), ("init",), ("data",), ("data", "check"), ("data", "generate"), ("data", "import"), ("data", "show"), ("tune",), ("exam",), ("chat",),
     ("compare",), ("export",), ("demo",), ("list",), ("show",), ("rm",),
 ]  # fmt: skip
 # ids that code puts together: say(f"sampling.field.{name}")
 BUILT = (
-    "compare.column.", "compare.table.", "count.", "data.fault.", "data.note.", "evals.contestant.", "evals.row.", "evals.verdict.", "exam.sitting_", "import.done.", "report.licences.",
+    "compare.column.", "compare.table.", "count.", "data.fault.", "data.note.", "evals.contestant.", "evals.row.", "evals.verdict.", "exam.sitting_", "generate.ended.", "generate.example.", "import.done.", "report.licences.",
     "report.role.", "sampling.field.",
 )  # fmt: skip
 

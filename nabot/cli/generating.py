@@ -1,0 +1,102 @@
+"""`nabot data generate`, on a terminal. In: a request, out: rows, their progress on standard error, a summary."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from nabot.cli.output import console, pulling, put_json, tell
+from nabot.data.faults import excerpt
+from nabot.recipes.generate import GenerateRequest, GenerateWatcher, generate_rows
+from nabot.synth.loop import Progress
+from nabot.text import counted, say
+
+_BETWEEN_LINES_S = 15.0  # where no bar can renew itself
+
+
+def generate(request: GenerateRequest, *, as_json: bool) -> None:
+    """Faulty and repeated rows are left out and counted, and are no reason for another status than 0."""
+    with pulling() as progress, _bar(request) as bar:
+        report = generate_rows(request, GenerateWatcher(progress, bar.show, bar.print))
+    if as_json:
+        put_json(report)
+        return
+    for line in _told(report, request):
+        tell(line)
+
+
+class _Bar:
+    """One line that renews itself on a terminal, now and then a line elsewhere."""
+
+    def __init__(self, request: GenerateRequest) -> None:
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self._request = request
+        self._console = console()
+        self._bar = Bar(
+            TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[text]}"), console=self._console
+        )
+        self._task = self._bar.add_task(say("generate.bar"), total=request.count, text="")
+        self._told = time.monotonic()
+
+    def show(self, state: Progress) -> None:
+        """After every answer."""
+        budget = self._request.budget
+        text = say(
+            "generate.bar_text",
+            accepted=state.accepted,
+            wanted=self._request.count,
+            answers=counted("count.answers", state.asked),
+            tokens=state.spent.total,
+            cost=say("generate.bar_cost", cost=budget.cost(state.spent)) if budget.has_prices else "",
+        )
+        self._bar.update(self._task, completed=state.accepted, text=text)
+        if self._console.is_terminal:
+            self._bar.start()
+        elif time.monotonic() - self._told > _BETWEEN_LINES_S:
+            self._told = time.monotonic()
+            tell(text)
+
+    def print(self, message: str) -> None:
+        """A line above the bar."""
+        if self._console.is_terminal:
+            self._console.print(message, markup=False)
+        else:
+            tell(message)
+
+    def stop(self) -> None:
+        if self._bar.live.is_started:  # else rich would write an empty line
+            self._bar.stop()
+
+
+@contextmanager
+def _bar(request: GenerateRequest) -> Iterator[_Bar]:
+    bar = _Bar(request)
+    try:
+        yield bar
+    finally:
+        bar.stop()
+
+
+def _told(report: Mapping[str, Any], request: GenerateRequest) -> Iterator[str]:
+    """What was left out and why, with examples of what should be looked at, and what there is now."""
+    for counts, text_id in ((report["dropped"], "generate.dropped"), (report["marked"], "generate.marked")):
+        if counts:
+            yield say(text_id, reasons=", ".join(f"{slug} {n}" for slug, n in counts.items()))
+    for name, examples in report["examples"].items():
+        for example in examples:
+            fields = {key: excerpt(example[key]) for key in ("instruction", "output", "seen")}
+            yield say(f"generate.example.{name}", **fields)
+    yield say(
+        "generate.done",
+        path=report["out"],
+        rows=counted("count.rows", report["rows"]),
+        answers=counted("count.answers", report["answers"]),
+        tokens_in=report["tokens"]["in"],
+        tokens_out=report["tokens"]["out"],
+        cost="" if report["cost"] is None else say("generate.cost", cost=report["cost"]),
+        why=say(f"generate.ended.{report['ended']}"),
+        report=request.report,
+    )
+    yield say("generate.licence")

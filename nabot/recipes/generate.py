@@ -1,0 +1,221 @@
+"""Rows from a teacher. In: what a person asked for, out: a conversation file, its report, the journal of what was paid for.
+
+The teacher is an endpoint far away, or a model on this machine. Whatever ends a run, the same command goes on with it.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from nabot.artifacts import file_sha256, write_file, write_json
+from nabot.errors import ConfigError, Stopped, UpstreamError
+from nabot.recipes.signals import Signals
+from nabot.sources import Progress as Pulling
+from nabot.synth.budget import UNLIMITED, Budget
+from nabot.synth.journal import Journal, put_aside, recorded_settings
+from nabot.synth.judging import Judge
+from nabot.synth.loop import Ask, Ended, Loop, Plan, Progress, Row, in_order
+from nabot.synth.modes import MODES, Material
+from nabot.synth.seeds import Language, Seed, own_seeds, read_seeds
+from nabot.synth.teacher import Endpoint, address_of, key_from
+from nabot.text import counted, near_names, say
+
+KEY_ENV = "OPENAI_API_KEY"
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Who writes: an endpoint (`url` and `model`), or a source or bot on this machine (`base`; `bot`, and where its base lies)."""
+
+    url: str = ""
+    model: str = ""
+    base: str = ""
+    bot: str = ""
+    key_env: str = ""  # "": OPENAI_API_KEY, which then may be unset
+    timeout_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError unless this is one teacher."""
+        named = {"--teacher": self.url, "--bot": self.bot, "--base": self.base and not self.bot}
+        given = [flag for flag, value in named.items() if value]
+        if len(given) != 1 or (self.model and not self.url):
+            seen = ", ".join([*given, *(["--model"] if self.model else [])]) or say("data.nothing")
+            raise ConfigError(say("generate.one_teacher", seen=seen))
+        if self.url and not self.model:
+            raise ConfigError(say("generate.no_model", url=address_of(self.url)))
+
+    @property
+    def name(self) -> str:
+        """What rows say of it."""
+        return self.model or self.bot or self.base
+
+    def settings(self) -> dict[str, str]:
+        """What a run must not change when it goes on."""
+        if self.url:
+            return {"teacher": address_of(self.url), "model": self.model}
+        return {"bot": self.bot} if self.bot else {"base": self.base}
+
+
+@dataclass(frozen=True)
+class GenerateRequest:
+    """What the person asked for. Raises ConfigError for a value that cannot be."""
+
+    out: Path
+    mode: str
+    count: int
+    teacher: Teacher
+    seeds: Path | None = None  # None: those that come with nabot
+    language: str = "en"
+    seed: int = 0
+    concurrency: int = 4
+    budget: Budget = UNLIMITED
+    mark_toxic: bool = False
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            near = near_names(self.mode, list(MODES))
+            raise ConfigError(say("generate.unknown_mode", seen=self.mode, near=near, known=", ".join(MODES)))
+        if self.language not in get_args(Language):
+            raise ConfigError(say("generate.bad_language", seen=self.language))
+        numbers = {"count": self.count, "concurrency": self.concurrency, "timeout": self.teacher.timeout_s}
+        for name, value in numbers.items():
+            if not value > 0:
+                raise ConfigError(say("generate.bad_number", name=name, seen=value))
+        if self.out.is_dir():
+            raise ConfigError(say("generate.out_is_folder", path=self.out))
+
+    @property
+    def journal(self) -> Path:
+        return self.out.with_name(f"{self.out.stem}.journal.jsonl")
+
+    @property
+    def report(self) -> Path:
+        return self.out.with_name(f"{self.out.stem}.report.json")
+
+    @property
+    def spoken(self) -> Language:
+        return "ko" if self.language == "ko" else "en"
+
+    def read_seeds(self) -> list[Seed]:
+        return read_seeds(self.seeds) if self.seeds else own_seeds(self.spoken)
+
+    def settings(self) -> dict[str, Any]:
+        """What a run must not change when it goes on."""
+        return {
+            "mode": self.mode,
+            "language": self.language,
+            "seed": self.seed,
+            **self.teacher.settings(),
+            "seeds": file_sha256(self.seeds) if self.seeds else "nabot",
+            "mark_toxic": self.mark_toxic,
+        }
+
+
+@dataclass(frozen=True)
+class GenerateWatcher:
+    """Who looks on."""
+
+    pulling: Pulling | None = None
+    progress: Callable[[Progress], None] = lambda _: None
+    note: Callable[[str], None] = lambda _: None  # something worth knowing, in words
+
+
+def generate_rows(request: GenerateRequest, watcher: GenerateWatcher = GenerateWatcher()) -> dict[str, Any]:
+    """Asks until there are enough rows; returns the report, which also lies beside them.
+
+    Raises ConfigError and DataError before anything is written or asked, UpstreamError if the teacher fails, Stopped after a
+    signal; rows, report and journal then have everything up to there.
+    """
+    seeds = request.read_seeds()
+    with Signals() as signals, _asking(request, lambda: signals.number, watcher) as ask:
+        if request.fresh:
+            put_aside(request.journal)
+            put_aside(request.out)
+        recorded = recorded_settings(request.journal)
+        if request.out.exists() and not recorded:
+            raise ConfigError(say("generate.out_exists", path=request.out))
+        # as many as when the run began, so that the questions stay the same if it goes on with another concurrency
+        per_round = recorded.get("round", request.concurrency)
+        with Journal(request.journal, {**request.settings(), "round": per_round}) as journal:
+            loop = Loop(
+                MODES[request.mode](Material(request.spoken, random.Random(request.seed), seeds)),
+                ask,
+                journal,
+                Judge((seed.instruction for seed in seeds), language=request.language, mark_toxic=request.mark_toxic),
+                Plan(request.count, per_round, request.teacher.name, request.budget),
+                save=lambda rows: _save(request.out, rows),
+                stopping=lambda: signals.number,
+                progress=watcher.progress,
+            )
+            return _run(loop, journal, request, lambda: signals.number)
+
+
+@contextmanager
+def _asking(request: GenerateRequest, stopping: Callable[[], int], watcher: GenerateWatcher) -> Iterator[Ask]:
+    """The teacher, ready to be asked."""
+    teacher = request.teacher
+    if teacher.url:
+        key = key_from(teacher.key_env or KEY_ENV, required=bool(teacher.key_env))
+        with Endpoint(
+            teacher.url,
+            teacher.model,
+            key=key,
+            concurrency=request.concurrency,
+            timeout_s=teacher.timeout_s,
+            stopping=stopping,
+            note=watcher.note,
+        ) as endpoint:
+            yield endpoint.as_they_come
+        return
+    from nabot.recipes.opening import open_any  # torch is not needed for a teacher far away
+
+    opened = open_any(teacher.bot or teacher.base, base=teacher.base if teacher.bot else "", progress=watcher.pulling)
+    yield in_order(opened.engine(), stopping)
+
+
+def _run(loop: Loop, journal: Journal, request: GenerateRequest, stopped_by: Callable[[], int]) -> dict[str, Any]:
+    """The loop, and what is written when it ends."""
+    failed: UpstreamError | None = None
+    ended: Ended | Literal["failed"] = "failed"
+    try:
+        ended = loop.run()
+    except UpstreamError as error:
+        failed = error
+    report = _report(loop, journal, request, ended)
+    if len(journal):
+        _save(request.out, loop.rows)
+        write_json(request.report, report)
+    go_on = say("generate.go_on", answers=counted("count.answers", len(journal)), journal=request.journal)
+    if failed:
+        raise UpstreamError(f"{failed}\n{go_on}" if len(journal) else str(failed)) from failed
+    if ended == "stopped":
+        raise Stopped(go_on, stopped_by())
+    return report
+
+
+def _save(out: Path, rows: Sequence[Row]) -> None:
+    write_file(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def _report(loop: Loop, journal: Journal, request: GenerateRequest, ended: str) -> dict[str, Any]:
+    """The object of OUT.report.json and of `--json`."""
+    tally, spent, budget = loop.tally, journal.spent, request.budget
+    return {
+        "out": str(request.out),
+        "rows": len(loop.rows),
+        "wanted": request.count,
+        "ended": ended,
+        "settings": request.settings(),
+        "journal": str(request.journal),
+        "answers": len(journal),
+        "tokens": {"in": spent.prompt, "out": spent.answer},
+        "cost": budget.cost(spent) if budget.has_prices else None,
+        "dropped": dict(tally.dropped.most_common()),
+        "marked": dict(tally.marked.most_common()),
+        "examples": {name: [asdict(example) for example in shown] for name, shown in tally.examples.items()},
+    }

@@ -1,0 +1,191 @@
+"""What a teacher was paid for, kept whatever happens. In: answers, out: a JSON Lines file that only grows.
+
+The first line has the settings of the run, each other line one answer, on the disk before it counts. Going on with a run is
+replaying it: the loop begins anew with the same seed, asks the same questions in the same order, and is given the answers that are
+here. So no state but this file is ever saved, and a kill at any moment costs the answers that were on their way.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import filelock
+
+from nabot.artifacts import explained_disk_errors
+from nabot.conversation import Conversation
+from nabot.errors import CheckpointError, ConfigError
+from nabot.synth.budget import Tokens
+from nabot.text import say
+from nabot.textmodel import Completion, Sampling
+
+_FORMAT = 1
+_HASH_DIGITS = 16
+
+
+def prompt_hash(conversation: Conversation, sampling: Sampling) -> str:
+    """16 hexadecimal digits of SHA-256 over what is asked, and how."""
+    asked = json.dumps([conversation.as_dict(), asdict(sampling)], ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()[:_HASH_DIGITS]
+
+
+def recorded_settings(path: Path) -> Mapping[str, Any]:
+    """Those of the run whose journal this is; empty if there is none, or one without an answer, which nobody needs."""
+    if not path.exists():
+        return {}
+    first, *answers = _records(path) or [{}]
+    return first.get("settings", {}) if answers else {}
+
+
+def put_aside(path: Path) -> Path | None:
+    """Renames a file that is there to the first NAME.1.END, NAME.2.END … that is free; None if there is no file."""
+    if not path.exists():
+        return None
+    number = 1
+    while (place := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
+        number += 1
+    return path.rename(place)
+
+
+class Journal:
+    """The answers of one run, by the number of their request from 0. One process at a time; close it when done."""
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        """Begins a journal, or goes on with one.
+
+        Raises ConfigError if its run had other settings, or is still running, and CheckpointError if it is damaged.
+        """
+        self.path, self._settings = path, dict(settings)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise ConfigError(say("journal.in_use", path=path)) from error
+        self._file: io.FileIO | None = None  # until there is something to write
+        try:
+            self._answers = self._read()
+        except BaseException:
+            self.close()
+            raise
+        self.spent = sum((_tokens(completion) for _, completion in self._answers.values()), Tokens())
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets another process have it."""
+        if self._file:
+            self._file.close()
+        with contextlib.suppress(OSError):  # another process may look at it just now
+            os.unlink(self._lock.lock_file)
+        self._lock.release()
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def answer(self, number: int, prompt: str) -> Completion | None:
+        """What was answered to this request; None if it was not. Raises ConfigError if another prompt had its number."""
+        if number not in self._answers:
+            return None
+        asked, completion = self._answers[number]
+        if asked != prompt:
+            raise ConfigError(say("journal.other_prompt", path=self.path, number=number))
+        return completion
+
+    def add(self, number: int, prompt: str, completion: Completion) -> None:
+        """Writes an answer down; when this returns, it is on the disk."""
+        assert number not in self._answers, f"request {number} is answered already"
+        self._write(
+            {
+                "number": number,
+                "prompt": prompt,
+                "text": completion.text,
+                "finish": completion.finish,
+                "tokens_in": completion.num_prompt_tokens,
+                "tokens_out": completion.num_tokens,
+            }
+        )
+        self._answers[number] = prompt, completion
+        self.spent += _tokens(completion)
+
+    def _read(self) -> dict[int, tuple[str, Completion]]:
+        if not self.path.exists():
+            return {}
+        _cut_torn_line(self.path)
+        first, *records = _records(self.path) or [{}]
+        if records:
+            self._refuse_other(first)
+        return {number: (prompt, completion) for number, prompt, completion in self._parsed(records)}
+
+    def _parsed(self, records: list[dict[str, Any]]) -> Iterator[tuple[int, str, Completion]]:
+        for line, record in enumerate(records, start=2):
+            try:
+                completion = Completion(
+                    str(record["text"]), int(record["tokens_out"]), int(record["tokens_in"]), record["finish"]
+                )
+                yield int(record["number"]), str(record["prompt"]), completion
+            except (KeyError, TypeError, ValueError) as error:
+                raise CheckpointError(say("journal.damaged", path=self.path, line=line, reason=repr(error))) from error
+
+    def _refuse_other(self, first: Mapping[str, Any]) -> None:
+        if first.get("nabot_journal") != _FORMAT:
+            seen = first.get("nabot_journal")
+            raise CheckpointError(say("journal.format", path=self.path, seen=seen, expected=_FORMAT))
+        then, now = first["settings"], self._settings
+        changed = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+        if changed:
+            listed = ", ".join(say("journal.change", name=key, then=then.get(key), now=now.get(key)) for key in changed)
+            raise ConfigError(say("journal.other_settings", path=self.path, changed=listed))
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        with explained_disk_errors(self.path):
+            if self._file is None:
+                self._file = self._open()
+            _append(self._file, record)
+
+    def _open(self) -> io.FileIO:
+        """The file, at its end. One without answers, which has nothing to keep, begins anew."""
+        file = io.FileIO(self.path, "ab" if self._answers else "wb")
+        if not self._answers:
+            _append(file, {"nabot_journal": _FORMAT, "settings": self._settings})
+        return file
+
+
+def _append(file: io.FileIO, record: Mapping[str, Any]) -> None:
+    """A line, which is on the disk when this returns."""
+    line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    while line:
+        line = line[file.write(line) :]
+    os.fsync(file.fileno())
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Takes off what a kill left of the last line. It had not counted yet."""
+    content = path.read_bytes()
+    if (end := content.rfind(b"\n") + 1) < len(content):
+        os.truncate(path, end)
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    """All lines but a last one that is torn."""
+    records = []
+    for line, text in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            records.append(dict(json.loads(text)))
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(say("journal.damaged", path=path, line=line, reason=error)) from error
+    return records
+
+
+def _tokens(completion: Completion) -> Tokens:
+    return Tokens(completion.num_prompt_tokens, completion.num_tokens)
