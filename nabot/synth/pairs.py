@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from nabot.synth.parsing import CUT
 from nabot.synth.tasks import Reason, Rejected
@@ -60,14 +61,15 @@ def _objects(text: str, cut: bool) -> Iterator[Pair | Rejected]:
     """JSON objects that begin with one of our keys, wherever they stand."""
     begin = _OBJECT.search(text)
     while begin:
+        start = begin.start()
         try:
-            value, end = _decoder.raw_decode(text, begin.start())
+            value, end = _decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
-            begin, broken = _OBJECT.search(text, begin.end()), begin
-            piece = text[broken.start() : begin.start() if begin else None].strip()
+            begin = _OBJECT.search(text, begin.end())
+            piece = text[start : begin.start() if begin else None].strip()
             yield Rejected(piece, Reason("cut_off" if cut and not begin else "malformed_item"))
         else:
-            yield _pair(_known(value)) or Rejected(text[begin.start() : end], Reason("malformed_item"))
+            yield _pair(_known(value)) or Rejected(text[start:end], Reason("malformed_item"))
             begin = _OBJECT.search(text, end)
 
 
@@ -93,7 +95,7 @@ def _labelled(text: str, cut: bool) -> Iterator[Pair | Rejected]:
     starts = [label.start() for label in labels if _field(label) == "question"]
     if not starts and text.strip():
         yield Rejected(text, Reason("cut_off" if cut else "malformed_item"))
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+    for start, end in pairwise([*starts, len(text)]):
         if cut and not begun and end == len(text):
             yield Rejected(text[start:], Reason("cut_off"))
         else:

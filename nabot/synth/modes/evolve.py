@@ -82,6 +82,7 @@ Write the other instruction, complete and in English, and nothing else.""",
 _TALK = r"(?:sure|certainly|of course|here is|here's|물론|네)\b[^\n]{0,80}[:.!]\s*\n\s*"
 _LABEL = r"[#*_\s]*(?:(?:the |my )?(?:new|changed|other|more demanding)? ?instruction|(?:새|새로운|바꾼|다른)? ?지시)[*_\s]*[:：][*_]*\s*"
 _LEAD = re.compile(rf"\A(?:{_TALK})?(?:{_LABEL})?", re.IGNORECASE)  # said before the instruction, and no harm
+_QUOTED = re.compile(r"\A[\"“]([^\"“”]*)[\"”]\Z")
 _COPIED = re.compile(  # words of a request for an evolution; the first four are the paper's
     r"(?:given|rewritten|created|new) ?prompt|#[^#\n]{0,30}(?:prompt|instruction|지시)[^#\n]{0,10}#"
     r"|(?:changed|given|original|rewritten|more demanding) instruction|instruction:|(?:바꾼|원래|주어진) 지시|지시[:：]",
@@ -151,7 +152,7 @@ class Evolve:
         assert isinstance(prompt, _Prompt)
         line, text = prompt.line, completion.text.strip()
         if prompt.kind == "instruction":
-            text = _LEAD.sub("", text).strip().strip('"“”')
+            text = _QUOTED.sub(r"\1", _LEAD.sub("", text).strip())
             reason = _no_evolution(text, completion.finish, line)
             if not reason:
                 line.evolved = text
