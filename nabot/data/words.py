@@ -39,7 +39,7 @@ class WordLists:
         self._names = list(lists)
         self._latin = _pattern(latin.values(), f"(?<![{_LATIN}])", lambda word: f"(?![{_LATIN}])")
         # next to Hangul an English word is whole, too: in "image를" a particle follows it
-        self._korean = _pattern(korean.values(), f"(?<![{_HANGUL}])", _particles)
+        self._korean = _pattern(korean.values(), f"(?<![{_HANGUL}])", particles)
 
     def first(self, text: str) -> Found | None:
         """The first word of any list in `text`, whatever its case; None if there is none."""
@@ -54,6 +54,16 @@ class WordLists:
         return Found(match.group(), self._names[(match.lastindex or 1) - 1])
 
 
+def particles(word: str) -> str:
+    """A pattern of what may stand between `word` and the end of letters: particles, or nothing."""
+    final = (
+        (ord(word[-1]) - ord("가")) % 28 if "가" <= word[-1] <= "힣" else 0
+    )  # 받침, in the order of Unicode; 8 is ㄹ
+    first = _BEHIND_RIEUL if final == 8 else _BEHIND_CONSONANT if final else _BEHIND_VOWEL
+    following = f"{_BEHIND_CONSONANT}|{_BEHIND_VOWEL}"
+    return f"(?:(?:{first})(?:{following}){{0,2}})?(?![{_HANGUL}])"
+
+
 def _pattern(lists: Iterable[Iterable[str]], before: str, after: Callable[[str], str]) -> re.Pattern[str]:
     """A group for each list; `before` says what may stand before a word, `after` what may follow one without a star."""
     groups = "|".join(f"({_either(words, after)})" for words in lists)
@@ -66,16 +76,6 @@ def _either(words: Iterable[str], after: Callable[[str], str]) -> str:
     for word in sorted(words, key=len, reverse=True):
         by_end.setdefault("" if word.endswith("*") else after(word), []).append(_spaced(word.removesuffix("*")))
     return "|".join(f"(?:{'|'.join(same)}){end}" for end, same in by_end.items()) or "(?!)"
-
-
-def _particles(word: str) -> str:
-    """What may stand between `word` and the end of letters."""
-    final = (
-        (ord(word[-1]) - ord("가")) % 28 if "가" <= word[-1] <= "힣" else 0
-    )  # 받침, in the order of Unicode; 8 is ㄹ
-    first = _BEHIND_RIEUL if final == 8 else _BEHIND_CONSONANT if final else _BEHIND_VOWEL
-    following = f"{_BEHIND_CONSONANT}|{_BEHIND_VOWEL}"
-    return f"(?:(?:{first})(?:{following}){{0,2}})?(?![{_HANGUL}])"
 
 
 def _spaced(word: str) -> str:
