@@ -99,17 +99,24 @@ def read_conversations(
     scans = [scan_file(path) for path in paths]
     faults = [fault for scan in scans for fault in scan.faults]
     conversations = [conversation for scan in scans for _, conversation in scan.conversations]
-    if faults and (not skip_faulty or not conversations):
-        rows = counted("count.rows", sum(scan.num_rows for scan in scans))
-        files = ", ".join(scan.file for scan in scans)
-        bad = num_faulty_rows(faults)
-        next_step = say("data.skip_faulty" if conversations else "data.nothing_left")
-        raise DataError(say("data.faulty", files=files, bad=bad, rows=rows, listing=listing(faults), next=next_step))
+    if not skip_faulty or not conversations:
+        require_good(scans)
     if faults and on_skip:
         on_skip(faults)
     for note in template_notes(scans):
         on_note(note)
     return conversations
+
+
+def require_good(scans: Sequence[Scan]) -> None:
+    """Raises DataError listing the first 20 faults, if there are any."""
+    faults = [fault for scan in scans for fault in scan.faults]
+    if not faults:
+        return
+    files, rows = ", ".join(scan.file for scan in scans), counted("count.rows", sum(scan.num_rows for scan in scans))
+    next_step = say("data.skip_faulty" if any(scan.conversations for scan in scans) else "data.nothing_left")
+    fields = {"files": files, "bad": num_faulty_rows(faults), "rows": rows, "listing": listing(faults)}
+    raise DataError(say("data.faulty", **fields, next=next_step))
 
 
 def template_notes(scans: Sequence[Scan]) -> Iterator[Note]:

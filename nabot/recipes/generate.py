@@ -20,7 +20,8 @@ from nabot.synth.journal import Journal, put_aside, recorded_settings
 from nabot.synth.judging import Judge
 from nabot.synth.loop import Ask, Ended, Loop, Plan, Progress, Row, in_order
 from nabot.synth.modes import MODES, Material
-from nabot.synth.seeds import Language, Seed, own_seeds, read_seeds
+from nabot.synth.rows import read_candidates, read_passages
+from nabot.synth.seeds import Language, own_seeds, read_seeds
 from nabot.synth.teacher import Endpoint, address_of, key_from
 from nabot.text import counted, near_names, say
 
@@ -69,6 +70,8 @@ class GenerateRequest:
     count: int
     teacher: Teacher
     seeds: Path | None = None  # None: those that come with nabot
+    passages: Path | None = None  # what "grounded" asks about
+    rows: Path | None = None  # what other modes rewrite
     language: str = "en"
     seed: int = 0
     concurrency: int = 4
@@ -88,6 +91,11 @@ class GenerateRequest:
                 raise ConfigError(say("generate.bad_number", name=name, seen=value))
         if self.out.is_dir():
             raise ConfigError(say("generate.out_is_folder", path=self.out))
+        needs, given = MODES[self.mode].needs, self._files()
+        if needs not in given and needs != "seeds":
+            raise ConfigError(say("generate.needs", mode=self.mode, flag=needs))
+        if surplus := [f"--{flag}" for flag in given if flag != needs]:
+            raise ConfigError(say("generate.surplus", mode=self.mode, flags=", ".join(surplus), needs=needs))
 
     @property
     def journal(self) -> Path:
@@ -101,8 +109,19 @@ class GenerateRequest:
     def spoken(self) -> Language:
         return "ko" if self.language == "ko" else "en"
 
-    def read_seeds(self) -> list[Seed]:
-        return read_seeds(self.seeds) if self.seeds else own_seeds(self.spoken)
+    def material(self) -> Material:
+        """What the mode draws on. Raises DataError for a file that cannot be used."""
+        needs, rng = MODES[self.mode].needs, random.Random(self.seed)
+        if needs == "seeds":
+            return Material(self.spoken, rng, seeds=read_seeds(self.seeds) if self.seeds else own_seeds(self.spoken))
+        if needs == "passages":
+            return Material(self.spoken, rng, passages=read_passages(self._files()[needs]))
+        return Material(self.spoken, rng, rows=read_candidates(self._files()[needs]))
+
+    def _files(self) -> dict[str, Path]:
+        """The files that were given, by their flag."""
+        named = {"seeds": self.seeds, "passages": self.passages, "rows": self.rows}
+        return {flag: path for flag, path in named.items() if path}
 
     def settings(self) -> dict[str, Any]:
         """What a run must not change when it goes on."""
@@ -111,7 +130,7 @@ class GenerateRequest:
             "language": self.language,
             "seed": self.seed,
             **self.teacher.settings(),
-            "seeds": file_sha256(self.seeds) if self.seeds else "nabot",
+            **{flag: file_sha256(path) for flag, path in self._files().items()},
             "mark_toxic": self.mark_toxic,
         }
 
@@ -131,7 +150,7 @@ def generate_rows(request: GenerateRequest, watcher: GenerateWatcher = GenerateW
     Raises ConfigError and DataError before anything is written or asked, UpstreamError if the teacher fails, Stopped after a
     signal; rows, report and journal then have everything up to there.
     """
-    seeds = request.read_seeds()
+    material = request.material()
     with Signals() as signals, _asking(request, lambda: signals.number, watcher) as ask:
         if request.fresh:
             put_aside(request.journal)
@@ -143,10 +162,10 @@ def generate_rows(request: GenerateRequest, watcher: GenerateWatcher = GenerateW
         per_round = recorded.get("round", request.concurrency)
         with Journal(request.journal, {**request.settings(), "round": per_round}) as journal:
             loop = Loop(
-                MODES[request.mode](Material(request.spoken, random.Random(request.seed), seeds)),
+                MODES[request.mode].mode(material),
                 ask,
                 journal,
-                Judge((seed.instruction for seed in seeds), language=request.language, mark_toxic=request.mark_toxic),
+                Judge(_instructions(material), language=request.language, mark_toxic=request.mark_toxic),
                 Plan(request.count, per_round, request.teacher.name, request.budget),
                 save=lambda rows: _save(request.out, rows),
                 stopping=lambda: signals.number,
@@ -196,6 +215,12 @@ def _run(loop: Loop, journal: Journal, request: GenerateRequest, stopped_by: Cal
     if ended == "stopped":
         raise Stopped(go_on, stopped_by())
     return report
+
+
+def _instructions(material: Material) -> Iterator[str]:
+    """What there is already, and is not to be asked again."""
+    yield from (seed.instruction for seed in material.seeds)
+    yield from (row.task.instruction for row in material.rows)
 
 
 def _save(out: Path, rows: Sequence[Row]) -> None:

@@ -1,7 +1,7 @@
 """The same questions in other words: an exam for rows that were made. In: tasks, and what a teacher wrote, out: tasks asked otherwise.
 
 A bot that was shown a question has to know the answer however it is asked. So each task is asked for once more in other
-words, and the loop drops what stays a near copy of the question that the bot learns from.
+words; what stays a near copy of the question that the bot learns from, by the measure of the novelty filter, is no other wording.
 """
 
 import re
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from nabot.conversation import Conversation
 from nabot.data.language import written_in
 from nabot.synth.asking import Candidate, Prompt
+from nabot.synth.novelty import Pool
 from nabot.synth.seeds import Language
 from nabot.synth.tasks import Reason, Rejected, Task
 from nabot.textmodel import Completion, Sampling
@@ -36,7 +37,7 @@ _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 
 
 class Reworded:
-    """Each of `tasks` once. Reasons: "malformed_item" (no question), "same_words", "lost_number"."""
+    """Each of `tasks` once. Reasons: "malformed_item" (no question), "near_copy" (of the question), "lost_number"."""
 
     name = "reworded"
 
@@ -46,7 +47,7 @@ class Reworded:
         self._sampling = sampling or Sampling(max_new_tokens=96, temperature=0.7, top_p=0.95)
 
     def next_prompts(self, most: int) -> list[Prompt]:
-        prompts = []
+        prompts: list[Prompt] = []
         while self._left and len(prompts) < most:
             candidate = self._left.popleft()
             self._asked.append(candidate)
@@ -62,7 +63,7 @@ class Reworded:
         if reason := _unusable(question, of.task.instruction):
             yield Rejected(completion.text, reason)
         else:
-            yield Candidate(Task(question, of.task.input, of.task.output), of.sources, of.evidence)
+            yield Candidate(Task(question, of.task.input, of.task.output), of.sources, of.evidence, invented=False)
 
     def accepted(self, candidate: Candidate) -> None:
         """Nothing depends on it."""
@@ -77,7 +78,7 @@ def _question(text: str) -> str:
 def _unusable(question: str, before: str) -> Reason | None:
     if not question or not re.search(r"[?？]|[요까]\W*\Z", question):
         return Reason("malformed_item")
-    if re.findall(r"\w+", question.casefold()) == re.findall(r"\w+", before.casefold()):
-        return Reason("same_words")
+    if Pool([before]).near_copy(question):
+        return Reason("near_copy", before)
     lost = set(_NUMBER.findall(before)) - set(_NUMBER.findall(question))
     return Reason("lost_number", ", ".join(sorted(lost))) if lost else None
