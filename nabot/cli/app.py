@@ -124,7 +124,9 @@ def data_generate(
     base: Annotated[str, typer.Option("--base", metavar="SOURCE", help=say("help.teacher_base"))] = "",
     bot: Annotated[str, typer.Option("--bot", metavar="BOT", help=say("help.teacher_bot"))] = "",
     seeds: Annotated[Path | None, typer.Option("--seeds", metavar="FILE", help=say("help.seed_tasks"))] = None,
-    passages: Annotated[Path | None, typer.Option("--passages", metavar="FILE", help=say("help.asked_passages"))] = None,
+    passages: Annotated[
+        Path | None, typer.Option("--passages", metavar="FILE", help=say("help.asked_passages"))
+    ] = None,
     rows: Annotated[Path | None, typer.Option("--rows", metavar="FILE", help=say("help.asked_rows"))] = None,
     language: Annotated[str, typer.Option("--language", metavar="en|ko", help=say("help.language"))] = "en",
     seed: Annotated[int, typer.Option("--seed", help=say("help.seed"))] = 0,

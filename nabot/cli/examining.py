@@ -1,6 +1,7 @@
 """`nabot exam`, on a terminal. In: flags, out: a table, perhaps one line of JSON, an exit status."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from nabot.text import say
 
 def sit_exam(bot: str, exam: Path, *, facts: Path | None, base: str, require: float | None, as_json: bool) -> int:
     """Status 1 if `require` is given and the bot (or the bare source) is right less often."""
-    figures = _examined(bot, exam, facts=facts, base=base)
     from nabot.evals.table import print_exam
+    from nabot.recipes.exam import examine
+
+    with pulling() as progress, watching(progress) as watcher:
+        figures, _ = examine(bot, exam, facts=facts, base=base, watcher=watcher)
 
     if as_json:
         put_json(figures)
@@ -24,22 +28,28 @@ def sit_exam(bot: str, exam: Path, *, facts: Path | None, base: str, require: fl
     return 1 if require is not None and (best["accuracy"] or 0.0) < require else 0
 
 
-def _examined(bot: str, exam: Path, *, facts: Path | None, base: str) -> dict[str, Any]:
+@contextmanager
+def watching(progress: Any) -> Iterator[Any]:
+    """An `ExamWatcher` that shows who sits the exam, and how far they are."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from nabot.recipes.exam import ExamWatcher, examine
+    from nabot.recipes.exam import ExamWatcher
 
     screen = console()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     bar = Progress(*columns, console=screen, transient=True)
-    with pulling() as progress, bar if screen.is_terminal else nullcontext():
-        tasks: list[Any] = []
+    tasks: list[Any] = []
 
-        def sitting(contestant: str, count: int) -> None:
-            what = say(f"exam.sitting_{contestant}")
-            tasks.append(bar.add_task(what, total=count))
-            if not screen.is_terminal:
-                tell(f"{what} ({count})")
+    def sitting(contestant: str, count: int) -> None:
+        what = say(f"exam.sitting_{contestant}")
+        tasks.append(bar.add_task(what, total=count))
+        if screen.is_terminal:
+            bar.start()
+        else:
+            tell(f"{what} ({count})")
 
-        watcher = ExamWatcher(pulling=progress, sitting=sitting, answered=lambda _: bar.advance(tasks[-1]), note=tell)
-        return examine(bot, exam, facts=facts, base=base, watcher=watcher)[0]
+    try:
+        yield ExamWatcher(pulling=progress, sitting=sitting, answered=lambda _: bar.advance(tasks[-1]), note=tell)
+    finally:
+        if bar.live.is_started:  # else rich would write an empty line
+            bar.stop()

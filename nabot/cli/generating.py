@@ -8,6 +8,7 @@ from typing import Any
 from nabot.cli.output import console, pulling, put_json, tell
 from nabot.data.faults import excerpt
 from nabot.recipes.generate import GenerateRequest, GenerateWatcher, generate_rows
+from nabot.sources import Progress as Pulling
 from nabot.synth.loop import Progress
 from nabot.text import counted, say
 
@@ -16,8 +17,8 @@ _BETWEEN_LINES_S = 15.0  # where no bar can renew itself
 
 def generate(request: GenerateRequest, *, as_json: bool) -> None:
     """Faulty and repeated rows are left out and counted, and are no reason for another status than 0."""
-    with pulling() as progress, _bar(request) as bar:
-        report = generate_rows(request, GenerateWatcher(progress, bar.show, bar.print))
+    with pulling() as progress, watching(progress) as watcher:
+        report = generate_rows(request, watcher)
     if as_json:
         put_json(report)
         return
@@ -25,33 +26,40 @@ def generate(request: GenerateRequest, *, as_json: bool) -> None:
         tell(line)
 
 
-class _Bar:
+@contextmanager
+def watching(progress: Pulling) -> Iterator[GenerateWatcher]:
     """One line that renews itself on a terminal, now and then a line elsewhere."""
+    bar = _Bar()
+    try:
+        yield GenerateWatcher(progress, bar.show, bar.print)
+    finally:
+        bar.stop()
 
-    def __init__(self, request: GenerateRequest) -> None:
+
+class _Bar:
+    """The line; it appears with the first answer."""
+
+    def __init__(self) -> None:
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bar
 
-        self._request = request
         self._console = console()
-        self._bar = Bar(
-            TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[text]}"), console=self._console
-        )
-        self._task = self._bar.add_task(say("generate.bar"), total=request.count, text="")
+        columns = TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[text]}")
+        self._bar = Bar(*columns, console=self._console)
+        self._task = self._bar.add_task(say("generate.bar"), text="")
         self._told = time.monotonic()
 
     def show(self, state: Progress) -> None:
         """After every answer."""
-        budget = self._request.budget
         text = say(
             "generate.bar_text",
             accepted=state.accepted,
-            wanted=self._request.count,
-            answers=counted("count.answers", state.asked),
+            wanted=state.wanted,
+            answers=counted("count.answers", state.answers),
             tokens=state.spent.total,
-            cost=say("generate.bar_cost", cost=budget.cost(state.spent)) if budget.has_prices else "",
+            cost="" if state.cost is None else say("generate.bar_cost", cost=state.cost),
         )
-        self._bar.update(self._task, completed=state.accepted, text=text)
+        self._bar.update(self._task, completed=state.accepted, total=state.wanted, text=text)
         if self._console.is_terminal:
             self._bar.start()
         elif time.monotonic() - self._told > _BETWEEN_LINES_S:
@@ -68,15 +76,6 @@ class _Bar:
     def stop(self) -> None:
         if self._bar.live.is_started:  # else rich would write an empty line
             self._bar.stop()
-
-
-@contextmanager
-def _bar(request: GenerateRequest) -> Iterator[_Bar]:
-    bar = _Bar(request)
-    try:
-        yield bar
-    finally:
-        bar.stop()
 
 
 def _told(report: Mapping[str, Any], request: GenerateRequest) -> Iterator[str]:

@@ -41,7 +41,7 @@ def import_rows(flags: ImportFlags, *, as_json: bool) -> None:
     if as_json:
         put_json(import_files(request).as_dict())
         return
-    report = import_files(request, on_file=lambda found: tell(_file(found)))
+    report = import_files(request, on_file=lambda found: tell(told_file(found)))
     for line in _told(report):
         tell(line)
 
@@ -56,7 +56,7 @@ def _columns(pairs: list[str]) -> dict[str, str]:
     return columns
 
 
-def _file(found: FileReport) -> str:
+def told_file(found: FileReport) -> str:
     fields = {"file": found.file, "format": found.format, "rows": counted("count.rows", found.rows)}
     return (
         say("import.file_details", **fields, details=found.details) if found.details else say("import.file", **fields)

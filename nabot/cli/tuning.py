@@ -1,6 +1,7 @@
 """`nabot tune`, on a terminal. In: flags, out: a bot, its progress on standard error."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,11 +81,22 @@ def resume_bot(bot: Path, *, given: Sequence[str], as_json: bool) -> None:
 
 
 def _watched(run: Any, *, as_json: bool) -> None:
+    with pulling() as progress, watching(progress) as watcher:
+        figures = run(watcher)
+    if as_json:
+        put_json(figures)
+    else:
+        tell(summary(figures))
+
+
+@contextmanager
+def watching(progress: Any) -> Iterator[Any]:
+    """A `Watcher` that shows a run as it goes."""
     from nabot.recipes.request import Watcher
 
     bar = StepBar()
-    with pulling() as progress:
-        watcher = Watcher(
+    try:
+        yield Watcher(
             pulling=progress,
             phase=bar.print,
             note=bar.print,
@@ -95,17 +107,12 @@ def _watched(run: Any, *, as_json: bool) -> None:
             ),
             examined=lambda step, accuracy: bar.print(say("tune.examined", step=step, accuracy=accuracy)),
         )
-        try:
-            figures = run(watcher)
-        finally:
-            bar.stop()
-    if as_json:
-        put_json(figures)
-    else:
-        tell(_summary(figures))
+    finally:
+        bar.stop()
 
 
-def _summary(figures: dict[str, Any]) -> str:
+def summary(figures: dict[str, Any]) -> str:
+    """What a run came to, in a few lines."""
     return say(
         "tune.done",
         bot=figures["bot"],

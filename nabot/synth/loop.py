@@ -36,8 +36,10 @@ class Progress:
     """Where a run stands."""
 
     accepted: int
-    asked: int
+    wanted: int
+    answers: int
     spent: Tokens
+    cost: float | None  # None: no prices are known
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,9 @@ class Loop:
             self._saved = len(self.rows)
 
     def _tell(self) -> None:
-        self._progress(Progress(len(self.rows), len(self._journal), self._journal.spent))
+        spent, budget = self._journal.spent, self._plan.budget
+        cost = budget.cost(spent) if budget.has_prices else None
+        self._progress(Progress(len(self.rows), self._plan.count, len(self._journal), spent, cost))
 
     def _barren(self) -> str:
         reasons: Iterable[tuple[str, int]] = self.tally.dropped.most_common(5)

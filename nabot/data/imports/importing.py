@@ -103,13 +103,13 @@ def _jobs(request: ImportRequest) -> Iterator[_Job]:
         elif whole := reader_of(path, b"", readers=folder_readers):
             yield _Job(path, whole)
         else:
-            files = [file for file in _files_in(path) if file.resolve() not in written]  # of the last time
+            files = [file for file in files_in(path) if file.resolve() not in written]  # of the last time
             if not files:
                 raise DataError(say("import.empty_folder", path=path))
             yield from (_Job(file, named, in_folder=True) for file in files)
 
 
-def _files_in(folder: Path) -> Iterator[Path]:
+def files_in(folder: Path) -> Iterator[Path]:
     """All files below it, in the order of their names, but for hidden ones."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
