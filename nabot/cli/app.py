@@ -92,11 +92,13 @@ def data_check(
     base: Base = "",
     exam: Annotated[Path | None, typer.Option("--exam", metavar="FILE", help=say("help.check_exam"))] = None,
     max_length: Annotated[int, typer.Option("--max-length", help=say("help.max_length"))] = 1024,
+    fix: Annotated[Path | None, typer.Option("--fix", metavar="OUT", help=say("help.check_fix"))] = None,
+    force: Force = False,
     json: Json = False,
 ) -> int:
-    from nabot.cli.rows import check_rows
+    from nabot.cli.rows import CheckFlags, check_rows
 
-    return check_rows(data, base=base, exam=exam, max_length=max_length, as_json=json)
+    return check_rows(CheckFlags(data, base, exam, max_length, fix, force), as_json=json)
 
 
 @data_app.command("show", help=say("help.data_show"))

@@ -62,6 +62,30 @@ def pulling() -> Iterator[Callable[[int, int | None, str], None]]:
             bar.stop()
 
 
+@contextlib.contextmanager
+def counting_rows(texts: str) -> Iterator[Callable[[str, int, int | None], None]]:
+    """A bar for each stage of long work on rows, on a terminal alone; the name of a stage is the text `texts` + its slug."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    bar = Progress(*columns, console=console(), transient=True)
+    tasks: dict[str, Any] = {}
+
+    def show(stage: str, done: int, total: int | None) -> None:
+        if not bar.console.is_terminal:
+            return
+        if stage not in tasks:
+            bar.start()
+            tasks[stage] = bar.add_task(say(texts + stage), total=total)
+        bar.update(tasks[stage], completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
 class StepBar:
     """The progress of a tuning run: one line that renews itself on a terminal, now and then a line elsewhere."""
 

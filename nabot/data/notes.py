@@ -8,6 +8,8 @@ from nabot.conversation import Conversation
 from nabot.text import counted, say
 
 FEW_ROWS = 100  # a dozen facts in eight phrasings; fewer hardly leave a trace in a model
+MANY_TOKENS = 1.0  # English needs a quarter, Korean a half with a vocabulary that has its syllables
+LITTLE_TRAINED = 0.05  # then nearly all of the time goes into reading questions
 _HANGUL, _LETTER = re.compile("[가-힣ㄱ-ㆎ]"), re.compile(r"[^\W\d_]")
 
 
@@ -21,6 +23,22 @@ class Note:
     def as_dict(self) -> dict[str, str]:
         """The object that `nabot data check --json` prints."""
         return asdict(self)
+
+
+def file_notes(*, padded: int, rows: int, near_searched: bool) -> Iterator[Note]:
+    """What the doctor saw in many rows and does not list one by one, and what it could not look for."""
+    if padded:
+        yield Note("padded", say("data.note.padded", count=padded, rows=counted("count.rows", rows)))
+    if not near_searched:
+        yield Note("near_not_searched", say("data.note.near_not_searched"))
+
+
+def token_notes(*, per_character: float, trained: float) -> Iterator[Note]:
+    """`per_character`: tokens that the base needs for one; `trained`: the share of tokens that are learned."""
+    if per_character > MANY_TOKENS:
+        yield Note("many_tokens", say("data.note.many_tokens", seen=per_character))
+    if trained < LITTLE_TRAINED:
+        yield Note("little_trained", say("data.note.little_trained", percent=100 * trained))
 
 
 def notes(conversations: Sequence[Conversation], language: str = "") -> tuple[Note, ...]:

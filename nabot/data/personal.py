@@ -47,12 +47,17 @@ class Kind:
 
 def find(text: str) -> list[Found]:
     """Everything personal in `text` in its order; nothing overlaps."""
-    if not _WORTH_A_LOOK.search(text):
+    if not may_be_personal(text):
         return []
     taken: list[Found] = []
     for kind in KINDS:
         taken += [found for found in _of(kind, text) if not any(_overlap(found, other) for other in taken)]
     return sorted(taken, key=lambda found: found.start)
+
+
+def may_be_personal(text: str) -> bool:
+    """A quick look: False only if `find` finds nothing."""
+    return "@" in text or "://" in text or _NUMBER_LIKE.search(text) is not None
 
 
 def _of(kind: Kind, text: str) -> Iterator[Found]:
@@ -139,7 +144,8 @@ def _word(words: str) -> re.Pattern[str]:
     return re.compile(rf"(?:{words})[^0-9\n]{{0,12}}$", re.IGNORECASE)
 
 
-_WORTH_A_LOOK = re.compile(r"[0-9@]|://")
+# Everything below has one of these: an @, a link, six digits and signs in a row, or a number behind Hangul.
+_NUMBER_LIKE = re.compile(r"\d(?:[\dA-Z.()‐‑–−\- ]{5}|[0-9a-fA-F]{3}:|(?<=[가-힣]\d)|(?<=[가-힣]\s\d))")
 _RESIDENT_LABEL = _word(
     r"주민\s?(?:등록)?\s?번호|주민번호|주민등록|외국인\s?등록\s?번호|resident (?:registration )?number|RRN"
 )

@@ -17,11 +17,11 @@ _ROLES = {
     "tool": ("tool",),
 }
 _ROLE_OF: Mapping[str, str] = {word: role for role, words in _ROLES.items() for word in words}
-_HEADINGS = "|".join(word for word in _ROLE_OF if word[0] != "[")
+HEADINGS = "|".join(word for word in _ROLE_OF if word[0] != "[")
 
 # What stands before a turn, by the name of the template. KoAlpaca's headings say it twice: "### Input(입력):".
 _MARKS: Mapping[str, re.Pattern[str]] = {
-    "alpaca": re.compile(rf"###[ ]?({_HEADINGS})[ ]?(?:\([^()\n]*\))?[ ]?:", re.IGNORECASE),
+    "alpaca": re.compile(rf"###[ ]?({HEADINGS})[ ]?(?:\([^()\n]*\))?[ ]?:", re.IGNORECASE),
     "vicuna": re.compile(r"(?:(?<!\S)|(?<=</s>))(SYSTEM|USER|ASSISTANT):"),
     "human-assistant": re.compile(r"(?:^|\n\n)(Human|Assistant):"),
     "llama2": re.compile(r"(\[/?INST\])"),

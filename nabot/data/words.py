@@ -38,15 +38,18 @@ class WordLists:
         latin = {name: [w.lower() for w in words if w not in korean[name]] for name, words in lists.items()}
         self._names = list(lists)
         self._latin = _pattern(latin.values(), f"(?<![{_LATIN}])", lambda word: f"(?![{_LATIN}])")
+        self._latin_hints, self._korean_hints = _hints(latin), _hints(korean)
         # next to Hangul an English word is whole, too: in "image를" a particle follows it
         self._korean = _pattern(korean.values(), f"(?<![{_HANGUL}])", particles)
 
     def first(self, text: str) -> Found | None:
         """The first word of any list in `text`, whatever its case; None if there is none."""
-        text = unicodedata.normalize(
-            "NFC", text
-        ).lower()  # and patterns of small letters: many times faster than IGNORECASE
-        patterns = (self._latin,) if text.isascii() else (self._latin, self._korean)
+        if not text.isascii():
+            text = unicodedata.normalize("NFC", text)
+        text = text.lower()  # and patterns of small letters: many times faster than IGNORECASE
+        patterns = [self._latin] if _has_any(self._latin_hints, text) else []
+        if not text.isascii() and _has_any(self._korean_hints, text):
+            patterns.append(self._korean)
         matches = [match for pattern in patterns if (match := pattern.search(text))]
         if not matches:
             return None
@@ -62,6 +65,19 @@ def particles(word: str) -> str:
     first = _BEHIND_RIEUL if final == 8 else _BEHIND_CONSONANT if final else _BEHIND_VOWEL
     following = f"{_BEHIND_CONSONANT}|{_BEHIND_VOWEL}"
     return f"(?:(?:{first})(?:{following}){{0,2}})?(?![{_HANGUL}])"
+
+
+def _has_any(hints: Iterable[str], text: str) -> bool:
+    for hint in hints:  # noqa: SIM110 - any() takes twice as long
+        if hint in text:
+            return True
+    return False
+
+
+def _hints(lists: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """The beginning of each word: a text without any of them has no word, and that is found out ten times faster."""
+    firsts = sorted({word.removesuffix("*").split()[0] for words in lists.values() for word in words}, key=len)
+    return tuple(word for n, word in enumerate(firsts) if not any(word.startswith(short) for short in firsts[:n]))
 
 
 def _pattern(lists: Iterable[Iterable[str]], before: str, after: Callable[[str], str]) -> re.Pattern[str]:

@@ -96,6 +96,12 @@ class Renderer:
         found = _first_fitting(_shorter(conversation), self.training, lambda row: len(row.ids) <= max_tokens)
         return found[0] if found else None
 
+    def fitting(self, conversation: Conversation, max_tokens: int) -> Conversation | None:
+        """The conversation that `fitted` renders."""
+        shorter = _shorter(conversation)
+        found = _first_fitting(shorter, self.training, lambda row: len(row.ids) <= max_tokens)
+        return shorter[found[1]] if found else None
+
     def fitted_prompt(self, conversation: Conversation, max_tokens: int) -> tuple[tuple[int, ...], int]:
         """As `prompt`, and how many of the oldest turns had to go. Raises DataError if the last alone is too long."""
         shorter = _shorter(conversation)

@@ -1,10 +1,13 @@
 """Faults between rows, and the report's form."""
 
 import json
+import sys
 from pathlib import Path
 
+import pytest
+
 from nabot.conversation import Conversation
-from nabot.data.check import CheckReport, check
+from nabot.data.check import CheckReport, Measured, check
 from nabot.errors import DataError
 
 
@@ -36,7 +39,21 @@ def test_clean_rows_have_no_faults_and_the_report_has_the_agreed_form(tmp_path: 
         "files": [{"file": str(path), "rows": count, "container": "jsonl", "layout": "messages", "encoding": "utf-8"}],
         "exam": None,
         "faults": [],
+        "warnings": [],
         "notes": [],
+        "summary": {
+            "lengths": {
+                "unit": "characters",
+                "median": 5,
+                "longest": 5,
+                "histogram": [{"from": 2, "to": 3, "rows": 10}, {"from": 4, "to": 7, "rows": 90}],
+            },
+            "languages": {"": 100},
+            "duplicates": {"exact": 0, "near": 0, "share": 0.0},
+            "contradictions": {"rows": 0, "questions": 0},
+            "personal": {},
+            "tokens": None,
+        },
     }
 
 
@@ -89,12 +106,52 @@ def test_faults_of_the_exam_are_reported_after_those_of_the_rows(tmp_path: Path)
     assert [fault.kind for fault in check([data], exam=exam).faults] == ["empty_answer", "not_patterns"]
 
 
-def test_rows_longer_than_the_limit_or_not_renderable_are_reported(tmp_path: Path):
-    def length_of(conversation: Conversation) -> int:
-        if conversation.messages[0].content == "bad":
+def test_rows_longer_than_the_limit_not_renderable_or_not_learned_are_reported(tmp_path: Path):
+    def measure(conversation: Conversation) -> Measured:
+        question = conversation.messages[0].content
+        if question == "bad":
             raise DataError("the template refuses it")
-        return len(conversation.messages[0].content)
+        return Measured(tokens=len(question), trained=question != "no", characters=10)
 
-    report = check([put(tmp_path, ("ab", "1"), ("abc", "1"), ("bad", "1"))], length_of=length_of, max_tokens=2)
-    assert kinds(report) == [(2, "too_long"), (3, "not_renderable")]
+    path = put(tmp_path, ("ab", "1"), ("abc", "1"), ("bad", "1"), ("no", "1"))
+    report = check([path], measure=measure, max_tokens=2)
+    assert kinds(report) == [(2, "too_long"), (3, "not_renderable"), (4, "no_trained_token")]
     assert report.faults[1].message == "the template refuses it"
+    tokens = report.summary.as_dict()["tokens"]
+    assert tokens == {"tokens": 7, "trained": 2, "share_trained": 2 / 7, "per_character": 7 / 30}
+
+
+def test_a_question_that_is_asked_thrice_with_two_answers_counts_once_and_its_repeated_answer_is_a_duplicate(
+    tmp_path: Path,
+):
+    report = check([put(tmp_path, ("a?", "one"), ("a?", "two"), ("a?", "two"), ("b?", "1"))])
+    assert kinds(report) == [(2, "contradiction"), (3, "duplicate")]
+    assert report.summary.contradicted_questions == 1
+
+
+LONG = "We open at {hour} in the morning and close late in the evening, on Sundays, too, {more}."
+
+
+def pair(hour: str = "seven", more: str = "as ever") -> tuple[str, str]:
+    return f"When does the café at the corner open, at {hour}?", LONG.format(hour=hour, more=more)
+
+
+def test_near_duplicates_are_warned_of_and_other_numbers_are_none(tmp_path: Path):
+    report = check([put(tmp_path, pair(), pair(more="as always"), pair("7"), pair("8"))])
+    assert report.faults == ()
+    assert [(warning.row, warning.kind) for warning in report.warnings] == [(2, "near_duplicate")]
+
+
+def test_an_answer_that_says_the_opposite_is_a_contradiction_and_no_near_duplicate(tmp_path: Path):
+    (question, answer), (_, other) = pair(), pair(more="as always")
+    report = check([put(tmp_path, (question, answer), (question, other))])
+    assert (kinds(report), report.warnings) == ([(2, "contradiction")], ())
+
+
+def test_without_the_library_near_duplicates_are_not_looked_for_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "rensa", None)
+    report = check([put(tmp_path, pair(), pair(more="as always"))])
+    assert report.warnings == ()
+    assert "near_not_searched" in [note.kind for note in report.notes]

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
@@ -11,6 +11,8 @@ from nabot.artifacts import new_file
 from nabot.conversation import Conversation
 from nabot.data.imports.types import Passage, Preference
 from nabot.data.validate import has_half_character
+from nabot.errors import ConfigError
+from nabot.text import say
 
 _KIND_OF = {Conversation: "conversations", Preference: "preferences", Passage: "passages"}
 
@@ -32,6 +34,16 @@ class Outputs:
             self._files[kind] = self._stack.enter_context(aside.open("w", encoding="utf-8", newline="\n"))
         self._files[kind].write(_line(item.as_dict()))
         self.counts[kind] += 1
+
+
+def require_new_file(out: Path, inputs: Sequence[Path], *, force: bool) -> None:
+    """Raises ConfigError unless `out` can be written without touching what is there."""
+    if out.is_dir():
+        raise ConfigError(say("import.out_is_folder", path=out))
+    if out.resolve() in [path.resolve() for path in inputs]:
+        raise ConfigError(say("import.out_is_input", path=out))
+    if out.exists() and not force:
+        raise ConfigError(say("check.out_exists", path=out))
 
 
 def _line(row: dict[str, Any]) -> str:
