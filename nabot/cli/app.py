@@ -77,12 +77,13 @@ def data_import(
     form: Annotated[str, typer.Option("--format", metavar="NAME", help=say("help.import_format"))] = "",
     map_: Annotated[list[str] | None, typer.Option("--map", metavar="OURS=THEIRS", help=say("help.map"))] = None,
     assistant: Annotated[str, typer.Option("--assistant", metavar="NAME", help=say("help.assistant"))] = "",
+    mask: Annotated[bool, typer.Option("--mask", help=say("help.mask"))] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
     from nabot.cli.importing import ImportFlags, import_rows
 
-    flags = ImportFlags(paths, out, preferences, passages, form, map_ or [], assistant, force)
+    flags = ImportFlags(paths, out, preferences, passages, form, map_ or [], assistant, force, mask)
     import_rows(flags, as_json=json)
 
 
