@@ -114,6 +114,51 @@ def data_show(
     show_row(data, base=base, row=row, template=template, system=system, as_json=json)
 
 
+@data_app.command("split", help=say("help.data_split"))
+def data_split(
+    data: Annotated[Path, typer.Argument(metavar="FILE", help=say("help.data_file"))],
+    out: Annotated[Path, typer.Option("--out", metavar="TRAIN", help=say("help.split_out"))],
+    held_out: Annotated[Path, typer.Option("--held-out", metavar="HELD", help=say("help.split_held_out"))],
+    share: Annotated[float, typer.Option("--share", help=say("help.split_share"))] = 0.1,
+    count: Annotated[int | None, typer.Option("--count", metavar="N", help=say("help.split_count"))] = None,
+    seed: Annotated[int, typer.Option("--seed", help=say("help.seed"))] = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    from nabot.cli.arranging import split_rows
+
+    split_rows(data, out, held_out, share=share, count=count, seed=seed, force=force, as_json=json)
+
+
+@data_app.command("mix", help=say("help.data_mix"))
+def data_mix(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE[=WEIGHT]", help=say("help.mix_files"), show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help=say("help.mix_out"))],
+    rows: Annotated[int | None, typer.Option("--rows", metavar="N", min=1, help=say("help.mix_rows"))] = None,
+    temperature: Annotated[float, typer.Option("--temperature", metavar="T", help=say("help.mix_temperature"))] = 1.0,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="K", min=1, help=say("help.mix_limit"))] = None,
+    epochs: Annotated[list[str] | None, typer.Option("--epochs", metavar="FILE=E", help=say("help.mix_epochs"))] = None,
+    seed: Annotated[int, typer.Option("--seed", help=say("help.seed"))] = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    from nabot.cli.arranging import mix_rows
+
+    mix_rows(
+        files,
+        out,
+        rows=rows,
+        temperature=temperature,
+        limit=limit,
+        epochs=epochs or [],
+        seed=seed,
+        force=force,
+        as_json=json,
+    )
+
+
 @app.command(help=say("help.tune"))
 def tune(
     context: typer.Context,

@@ -35,7 +35,7 @@ class Outputs:
             self.places[kind] = self._place_of(kind)
             aside = self._stack.enter_context(new_file(self.places[kind]))
             self._files[kind] = self._stack.enter_context(aside.open("w", encoding="utf-8", newline="\n"))
-        self._files[kind].write(_line(row))
+        self._files[kind].write(json_line(row))
 
     def next_place(self, item: Conversation | Preference | Passage) -> str:
         """File and line that `item` will have."""
@@ -43,6 +43,7 @@ class Outputs:
         return f"{self._place_of(kind)}:{self.counts[kind] + 1}"
 
 
-def _line(row: dict[str, Any]) -> str:
+def json_line(row: dict[str, Any]) -> str:
+    """The row with its line break; people's letters as they are, but for halves of them, which no encoding can write."""
     text = json.dumps(row, ensure_ascii=False, default=str)  # str: a date in the tools of a Parquet file
     return (json.dumps(row, default=str) if has_half_character(text) else text) + "\n"
