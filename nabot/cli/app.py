@@ -77,12 +77,13 @@ def data_import(
     form: Annotated[str, typer.Option("--format", metavar="NAME", help=say("help.import_format"))] = "",
     map_: Annotated[list[str] | None, typer.Option("--map", metavar="OURS=THEIRS", help=say("help.map"))] = None,
     assistant: Annotated[str, typer.Option("--assistant", metavar="NAME", help=say("help.assistant"))] = "",
+    mask: Annotated[bool, typer.Option("--mask", help=say("help.mask"))] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
     from nabot.cli.importing import ImportFlags, import_rows
 
-    flags = ImportFlags(paths, out, preferences, passages, form, map_ or [], assistant, force)
+    flags = ImportFlags(paths, out, preferences, passages, form, map_ or [], assistant, force, mask)
     import_rows(flags, as_json=json)
 
 
@@ -164,6 +165,51 @@ def data_generate(
         fresh=fresh,
     )
     generate(request, as_json=json)
+
+
+@data_app.command("split", help=say("help.data_split"))
+def data_split(
+    data: Annotated[Path, typer.Argument(metavar="FILE", help=say("help.data_file"))],
+    out: Annotated[Path, typer.Option("--out", metavar="TRAIN", help=say("help.split_out"))],
+    held_out: Annotated[Path, typer.Option("--held-out", metavar="HELD", help=say("help.split_held_out"))],
+    share: Annotated[float, typer.Option("--share", help=say("help.split_share"))] = 0.1,
+    count: Annotated[int | None, typer.Option("--count", metavar="N", help=say("help.split_count"))] = None,
+    seed: Annotated[int, typer.Option("--seed", help=say("help.seed"))] = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    from nabot.cli.arranging import split_rows
+
+    split_rows(data, out, held_out, share=share, count=count, seed=seed, force=force, as_json=json)
+
+
+@data_app.command("mix", help=say("help.data_mix"))
+def data_mix(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE[=WEIGHT]", help=say("help.mix_files"), show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help=say("help.mix_out"))],
+    rows: Annotated[int | None, typer.Option("--rows", metavar="N", min=1, help=say("help.mix_rows"))] = None,
+    temperature: Annotated[float, typer.Option("--temperature", metavar="T", help=say("help.mix_temperature"))] = 1.0,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="K", min=1, help=say("help.mix_limit"))] = None,
+    epochs: Annotated[list[str] | None, typer.Option("--epochs", metavar="FILE=E", help=say("help.mix_epochs"))] = None,
+    seed: Annotated[int, typer.Option("--seed", help=say("help.seed"))] = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    from nabot.cli.arranging import mix_rows
+
+    mix_rows(
+        files,
+        out,
+        rows=rows,
+        temperature=temperature,
+        limit=limit,
+        epochs=epochs or [],
+        seed=seed,
+        force=force,
+        as_json=json,
+    )
 
 
 @app.command(help=say("help.tune"))

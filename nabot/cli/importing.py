@@ -25,6 +25,7 @@ class ImportFlags:
     pairs: list[str]
     assistant: str
     force: bool
+    mask: bool
 
 
 def import_rows(flags: ImportFlags, *, as_json: bool) -> None:
@@ -37,6 +38,7 @@ def import_rows(flags: ImportFlags, *, as_json: bool) -> None:
         format=flags.format,
         asked=Asked(_columns(flags.pairs), flags.assistant),
         force=flags.force,
+        mask=flags.mask,
     )
     if as_json:
         put_json(import_files(request).as_dict())
@@ -76,5 +78,8 @@ def _told(report: ImportReport) -> Iterator[str]:
     if report.dropped:
         reasons = ", ".join(f"{reason} {count}" for reason, count in report.dropped.most_common())
         yield say("import.dropped", reasons=reasons)
+    if report.masks:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in report.masked.most_common())
+        yield say("import.masked", kinds=kinds) if kinds else say("import.nothing_masked")
     for kind, place in report.places.items():
         yield say(f"import.done.{kind}", path=place, rows=counted("count.rows", report.written[kind]))

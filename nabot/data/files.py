@@ -68,10 +68,10 @@ def scan_file(path: Path, on_row: Callable[[JudgedRow], None] = lambda _: None) 
     """`scan_conversations` with the container, layout and encoding that were detected; `on_row` hears of every row."""
     raw = open_rows(path)
     judged = judge(path, raw)
-    return _collected(Scan(str(path), raw.container, judged.layout, raw.encoding), judged.rows, on_row)
+    return collected(Scan(str(path), raw.container, judged.layout, raw.encoding), judged.rows, on_row)
 
 
-def _collected(scan: Scan, rows: Iterator[JudgedRow], on_row: Callable[[JudgedRow], None] = lambda _: None) -> Scan:
+def collected(scan: Scan, rows: Iterator[JudgedRow], on_row: Callable[[JudgedRow], None] = lambda _: None) -> Scan:
     """The scan with all rows in it. Raises DataError at a pair of answers."""
     for row in rows:
         if isinstance(row.found, Preference):
@@ -132,7 +132,7 @@ def conversations_from(rows: Sequence[Conversation | Mapping[str, Any]]) -> list
     mappings = [row for row in rows if not isinstance(row, Conversation)]
     layout = choose_layout(mappings[:PROBED_ROWS]) or MESSAGES
     raw = (RawRow(n, row if isinstance(row, Conversation) else dict(row)) for n, row in enumerate(rows, start=1))
-    scan = _collected(Scan("<conversations>"), (judged for row in raw for judged in judged_row(row, layout)))
+    scan = collected(Scan("<conversations>"), (judged for row in raw for judged in judged_row(row, layout)))
     if scan.faults or not scan.conversations:
         bad, num_rows = num_faulty_rows(scan.faults), counted("count.rows", len(rows))
         fields = {"files": scan.file, "bad": bad, "rows": num_rows, "listing": listing(scan.faults)}

@@ -86,6 +86,12 @@ class Mask:
         """Its text; name and headings of its document stay."""
         return replace(passage, text=self.text(passage.text, f"{passage.source} {passage.place}".strip()))
 
+    def item(self, item: Conversation | Preference | Passage, place: str) -> Conversation | Preference | Passage:
+        """Whichever of the three it is; a passage knows its place itself."""
+        if isinstance(item, Conversation):
+            return self.conversation(item, place)
+        return self.preference(item, place) if isinstance(item, Preference) else self.passage(item)
+
     def text(self, text: str, place: str = "", *, korean: bool | None = None) -> str:
         """One text, in NFC. `korean` says how to call things; None: as the text itself has Hangul or not."""
         text = nfc(text)

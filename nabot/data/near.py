@@ -51,6 +51,15 @@ def near_duplicates(rows: Sequence[Texts], on_progress: Progress = lambda _done,
     return found
 
 
+def near_pairs(rows: Sequence[Texts]) -> Iterator[tuple[int, int]]:
+    """(earlier, later) of rows that are near duplicates. Raises ImportError without rensa."""
+    if len(rows) < 2:
+        return
+    for later, earlier in _candidates(_hashes(rows, lambda _done, _total: None)).tolist():
+        if alike(rows[later], rows[earlier]):
+            yield earlier, later
+
+
 def alike(a: Texts, b: Texts) -> bool:
     """Whether one is a near duplicate of the other, exactly."""
     if len(a) != len(b):

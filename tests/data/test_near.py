@@ -1,5 +1,6 @@
 """Near duplicates against the comparison of every pair."""
 
+import itertools
 import random
 
 import numpy as np
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nabot.data import near
-from nabot.data.near import Texts, alike, near_duplicates, similarity
+from nabot.data.groups import Groups
+from nabot.data.near import Texts, alike, near_duplicates, near_pairs, similarity
 
 pytest.importorskip("rensa")
 
@@ -135,3 +137,15 @@ def test_thousands_of_rows_in_one_band_are_compared_with_their_neighbours_only(m
     rows = [("", f"label this: {n}", "good") for n in range(1000)]
     near_duplicates(rows)
     assert np.sum(compared) <= 2 * near._NEIGHBOURS * len(rows) * near._HASHES / near._BAND
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_pairs_lead_from_each_row_to_all_that_comparing_every_pair_connects(seed: int):
+    rows = corpus(seed, 150)
+    joined, expected = Groups(len(rows)), Groups(len(rows))
+    for pair in near_pairs(rows):
+        joined.join(*pair)
+    for later, earlier in itertools.combinations(range(len(rows)), 2):
+        if alike(rows[later], rows[earlier]):
+            expected.join(later, earlier)
+    assert [joined.first(i) for i in range(len(rows))] == [expected.first(i) for i in range(len(rows))]

@@ -5,15 +5,16 @@ Everything streams: an item is written when it is read, into files that appear w
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from nabot.data.encoding import beginning, open_for_reading
 from nabot.data.faults import FAULTS_LISTED, Fault, excerpt, listing
 from nabot.data.imports.outputs import Outputs
 from nabot.data.imports.registry import FOLDER_READERS, READERS, reader_named, reader_of
-from nabot.data.imports.report import KINDS, FileReport, ImportReport
+from nabot.data.imports.report import KINDS, MASKED, FileReport, ImportReport
 from nabot.data.imports.types import Asked, Changed, Dropped, Format, Item, Reader
+from nabot.data.masking import Mask
 from nabot.errors import ConfigError, DataError
 from nabot.text import near_names, say
 
@@ -32,11 +33,13 @@ class ImportRequest:
     format: str = ""  # the name of a reader or layout; "": found by looking
     asked: Asked = field(default_factory=Asked)
     force: bool = False
+    mask: bool = False  # personal data becomes placeholders, and what was masked a list beside `out`
 
     def place_of(self, kind: str) -> Path:
         """Where items of this kind are written."""
         beside = self.out.with_name(f"{self.out.stem}.{kind}{self.out.suffix}")
-        return {"conversations": self.out, "preferences": self.preferences, "passages": self.passages}[kind] or beside
+        given = {"conversations": self.out, "preferences": self.preferences, "passages": self.passages}
+        return given.get(kind) or beside
 
 
 def import_files(request: ImportRequest, on_file: Callable[[FileReport], None] = lambda _: None) -> ImportReport:
@@ -46,7 +49,7 @@ def import_files(request: ImportRequest, on_file: Callable[[FileReport], None] =
     """
     _require_settings(request)
     jobs = list(_jobs(request))
-    report = ImportReport()
+    report = ImportReport(masks=request.mask)
     with ExitStack() as stack:
         out = Outputs(request.place_of, stack)
         for job in jobs:
@@ -82,7 +85,8 @@ def _require_settings(request: ImportRequest) -> None:
             raise ConfigError(say("import.unknown_column", seen=column, near=near, known=known))
     if request.out.is_dir():
         raise ConfigError(say("import.out_is_folder", path=request.out))
-    places = [request.place_of(kind) for kind in KINDS]
+    kinds = (*KINDS, MASKED) if request.mask else KINDS
+    places = [request.place_of(kind) for kind in kinds]
     for place in places:
         if places.count(place) > 1:
             raise ConfigError(say("import.same_out", path=place))
@@ -96,7 +100,7 @@ def _jobs(request: ImportRequest) -> Iterator[_Job]:
     """Raises DataError for a file that was named and that no reader takes."""
     named = reader_named(request.format) if request.format else None
     folder_readers = tuple(reader for reader in FOLDER_READERS if named in (None, reader))
-    written = [request.place_of(kind).resolve() for kind in KINDS]
+    written = [request.place_of(kind).resolve() for kind in (*KINDS, MASKED)]
     for path in request.paths:
         if not path.is_dir():
             yield _Job(path, named or _reader_of(path))
@@ -140,6 +144,9 @@ def _read(job: _Job, asked: Asked) -> Iterator[Item]:
 def _run(job: _Job, asked: Asked, out: Outputs, report: ImportReport) -> FileReport | None:
     """Reads one file; None if it was passed over."""
     found = FileReport(str(job.path), "")
+    mask = Mask() if report.masks else None
+    if mask:
+        asked = replace(asked, on_people=mask.learn_names)
     row = ("", 0)
     try:
         for item in _read(job, asked):
@@ -153,7 +160,7 @@ def _run(job: _Job, asked: Asked, out: Outputs, report: ImportReport) -> FileRep
                 report.add_fault(item, is_first=row != (item.file, item.row))
                 row = (item.file, item.row)
             else:
-                out.write(item)
+                out.write(mask.item(item, out.next_place(item)) if mask else item)
                 found.rows += 1
     except DataError as error:
         if not job.in_folder:
@@ -162,5 +169,9 @@ def _run(job: _Job, asked: Asked, out: Outputs, report: ImportReport) -> FileRep
         report.dropped["unusable_file"] += 1
         if not found.rows:
             return None
+    if mask:
+        report.masked += mask.counts
+        for sighting in mask.review:
+            out.write_line(MASKED, {"file": found.file} | asdict(sighting))
     report.files.append(found)
     return found

@@ -28,12 +28,21 @@ class Outputs:
 
     def write(self, item: Conversation | Preference | Passage) -> None:
         kind = _KIND_OF[type(item)]
+        self.write_line(kind, item.as_dict())
+        self.counts[kind] += 1
+
+    def write_line(self, kind: str, row: dict[str, Any]) -> None:
+        """A line of that file, which is none of the items that were asked for."""
         if kind not in self._files:
             self.places[kind] = self._place_of(kind)
             aside = self._stack.enter_context(new_file(self.places[kind]))
             self._files[kind] = self._stack.enter_context(aside.open("w", encoding="utf-8", newline="\n"))
-        self._files[kind].write(_line(item.as_dict()))
-        self.counts[kind] += 1
+        self._files[kind].write(json_line(row))
+
+    def next_place(self, item: Conversation | Preference | Passage) -> str:
+        """File and line that `item` will have."""
+        kind = _KIND_OF[type(item)]
+        return f"{self._place_of(kind)}:{self.counts[kind] + 1}"
 
 
 def require_new_file(out: Path, inputs: Sequence[Path], *, force: bool) -> None:
@@ -46,6 +55,7 @@ def require_new_file(out: Path, inputs: Sequence[Path], *, force: bool) -> None:
         raise ConfigError(say("check.out_exists", path=out))
 
 
-def _line(row: dict[str, Any]) -> str:
+def json_line(row: dict[str, Any]) -> str:
+    """The row with its line break; people's letters as they are, but for halves of them, which no encoding can write."""
     text = json.dumps(row, ensure_ascii=False, default=str)  # str: a date in the tools of a Parquet file
     return (json.dumps(row, default=str) if has_half_character(text) else text) + "\n"

@@ -9,6 +9,7 @@ from nabot.data.faults import Fault
 from nabot.data.imports.types import Changed
 
 KINDS = ("conversations", "preferences", "passages")
+MASKED = "masked"  # the list of what was masked, which is written beside them
 FAULTS_KEPT = 1000  # of a file of gigabytes that is wrong throughout; all are counted
 
 
@@ -37,6 +38,8 @@ class ImportReport:
     faults: list[Fault] = field(default_factory=list)  # the first ones
     num_faults: int = 0
     passed_over: list[str] = field(default_factory=list)  # files of a folder that could not be used: why
+    masks: bool = False  # whether personal data was to be masked
+    masked: Counter[str] = field(default_factory=Counter)  # kind of personal data → how often it was masked
 
     def add_fault(self, fault: Fault, *, is_first: bool) -> None:
         """`is_first` in its row."""
@@ -54,9 +57,16 @@ class ImportReport:
             "rows": self.written.total(),
             "dropped": dict(self.dropped),
             "out": next(filter(None, places.values())),
-            "written": {kind: {"file": places[kind], "rows": self.written[kind]} for kind in self.places},
+            "written": {
+                kind: {"file": places[kind], "rows": self.written[kind]} for kind in self.places if kind in KINDS
+            },
             "changed": {f"{changed.kind}_{changed.name}": count for changed, count in self.changed.items()},
             "files": [report.as_dict() for report in self.files],
             "passed_over": self.passed_over,
             "faults": [fault.as_dict() for fault in self.faults],
+            "masked": self._masked() if self.masks else None,
         }
+
+    def _masked(self) -> dict[str, Any]:
+        """Counts by kind, and the list for looking over; null if there was nothing to mask."""
+        return {"counts": dict(self.masked), "file": str(self.places[MASKED]) if MASKED in self.places else None}
