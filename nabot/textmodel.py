@@ -19,13 +19,14 @@ Finish = Literal["stop", "length", "abort"]
 class Sampling:
     """How the next token is chosen. Every field reaches the sampler; temperature 0 is the most likely token.
 
-    Filters apply in the order of the fields: repetition penalty (Keskar et al. 2019, §4.1), temperature, top-k,
-    top-p (Holtzman et al. 2020), min-p (Nguyen et al. 2024). 0 switches top_k and min_p off, 1 the others.
+    Filters apply in the order of the fields: repetition penalty (Keskar et al. 2019, §4.1), presence penalty (OpenAI's), temperature, top-k,
+    top-p (Holtzman et al. 2020), min-p (Nguyen et al. 2024). 0 switches presence_penalty, top_k and min_p off, 1 the others.
     Raises ConfigError for a value that a field cannot have.
     """
 
     max_new_tokens: int = 512
     repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
@@ -53,6 +54,7 @@ def _is_number(value: Any) -> bool:
 _ALLOWED: dict[str, Callable[[Any], bool]] = {
     "max_new_tokens": lambda x: _is_whole(x) and x >= 1,
     "repetition_penalty": lambda x: _is_number(x) and x > 0,
+    "presence_penalty": lambda x: _is_number(x) and -2 <= x <= 2,
     "temperature": lambda x: _is_number(x) and x >= 0,
     "top_k": lambda x: _is_whole(x) and x >= 0,
     "top_p": lambda x: _is_number(x) and 0 < x <= 1,

@@ -65,6 +65,7 @@ def _stop(text: str) -> tuple[str, ...]:
 _PARSERS: dict[str, Callable[[str], Any]] = {  # what a value may be, `Sampling` knows
     "max_new_tokens": int,
     "repetition_penalty": float,
+    "presence_penalty": float,
     "temperature": float,
     "top_k": int,
     "top_p": float,

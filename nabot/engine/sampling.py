@@ -1,5 +1,7 @@
 """The next token. In: logits of one place and a `Sampling`, out: a token id. Every field has an effect."""
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
@@ -16,10 +18,13 @@ def generator(sampling: Sampling) -> torch.Generator:
     return rng
 
 
-def choose(logits_V: Tensor, sampling: Sampling, seen: Tensor, rng: torch.Generator) -> int:
-    """One token id. `seen` are the ids of prompt and answer so far, which the repetition penalty looks at."""
+def choose(logits_V: Tensor, sampling: Sampling, seen: Tensor, rng: torch.Generator, said: Collection[int] = ()) -> int:
+    """One token id. `seen` are the ids of prompt and answer so far, which the repetition penalty looks at; `said` those of
+    the answer alone, for the presence penalty."""
     if sampling.repetition_penalty != 1.0:
         logits_V = penalised(logits_V, seen, sampling.repetition_penalty)
+    if sampling.presence_penalty != 0.0:
+        logits_V = less_present(logits_V, said, sampling.presence_penalty)
     if sampling.temperature <= 0:
         return int(logits_V.argmax())
     probabilities = filtered(logits_V.float() / sampling.temperature, sampling).softmax(-1)
@@ -32,6 +37,16 @@ def penalised(logits_V: Tensor, seen: Tensor, penalty: float) -> Tensor:
     seen = seen[seen < len(logits_V)]  # virtual tokens are never said
     picked = logits_V[seen]
     logits_V[seen] = torch.where(picked > 0, picked / penalty, picked * penalty)
+    return logits_V
+
+
+def less_present(logits_V: Tensor, said: Collection[int], penalty: float) -> Tensor:
+    """Logits of the tokens in `said` less `penalty`, however often they stand there.
+
+    Source: OpenAI's API reference, "presence_penalty"; that of the answer's tokens alone, as there.
+    """
+    logits_V = logits_V.clone()
+    logits_V[torch.tensor(sorted(set(said)), dtype=torch.long, device=logits_V.device)] -= penalty
     return logits_V
 
 

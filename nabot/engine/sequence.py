@@ -34,7 +34,7 @@ class Sequence:
     def advance(self, logits_V: Tensor) -> str:
         """Chooses the next token and returns the text that it makes safe to show."""
         seen = torch.tensor(self.ids, device=logits_V.device) if self.sampling.repetition_penalty != 1.0 else logits_V
-        token = choose(logits_V, self.sampling, seen, self._rng)
+        token = choose(logits_V, self.sampling, seen, self._rng, self.answer)
         self.answer.append(token)
         if token in self._stop_ids:
             return self._end("stop")

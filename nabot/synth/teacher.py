@@ -235,7 +235,8 @@ class Endpoint:
             "stop": list(sampling.stop) or None,
             "seed": sampling.seed,
         }
-        for name in ("top_k", "min_p", "repetition_penalty"):  # no fields of OpenAI's; servers of one's own take them
+        # the last three are no fields of OpenAI's; servers of one's own take them
+        for name in ("presence_penalty", "top_k", "min_p", "repetition_penalty"):
             value = getattr(sampling, name)
             fields[name] = value if value != getattr(default, name) else None
         kept = {name: value for name, value in fields.items() if value is not None and name not in self._refused}

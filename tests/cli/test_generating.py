@@ -50,7 +50,7 @@ def journalled(path="rows.journal.jsonl"):
 def test_rows_report_and_journal_lie_beside_each_other(capsys):
     with serving(writes) as server:
         assert generate(server, "--count", 10, "--json", "--price-in", 1, "--price-out", 2) == 0
-    out, err = capsys.readouterr()
+    out, _ = capsys.readouterr()
     report = json.loads(out)
     assert sorted(os.listdir()) == ["rows.journal.jsonl", "rows.jsonl", "rows.report.json"]
     assert json.loads(Path("rows.report.json").read_text()) == report
@@ -96,23 +96,12 @@ def test_every_mode_runs_and_says_what_it_is(mode):
 
 
 def test_a_local_model_can_be_the_teacher(tiny_model_folder, capsys):
-    status = run(
-        [
-            "data",
-            "generate",
-            "--out",
-            "rows.jsonl",
-            "--base",
-            str(tiny_model_folder),
-            "--max-tokens-total",
-            "12000",
-            "--mode",
-            "self-instruct",
-        ]
-    )
-    told = capsys.readouterr().err
-    assert status in (0, 3), told  # random weights write nothing that could be kept
-    assert "rows.journal.jsonl" in told or journalled()
+    seed = {"instruction": "Add.", "instances": [{"input": "1, 1", "output": "2"}], "is_classification": False}
+    Path("seeds.jsonl").write_text(json.dumps(seed))
+    teacher = ["--base", str(tiny_model_folder), "--mode", "self-instruct", "--seeds", "seeds.jsonl"]
+    assert run(["data", "generate", "--out", "rows.jsonl", *teacher, "--max-tokens-total", "4000"]) == 0
+    assert "budget" in capsys.readouterr().err
+    assert all(record["tokens_out"] > 0 and record["tokens_in"] > 0 for record in journalled())
 
 
 # ---- going on
@@ -151,9 +140,9 @@ def test_an_endpoint_that_breaks_down_ends_with_3_and_the_command_goes_on(capsys
 
 def test_the_budget_ends_a_run_and_is_kept(capsys):
     with serving(writes) as server:
-        assert generate(server, "--count", 99, "--max-tokens-total", 9000) == 0
+        assert generate(server, "--count", 99, "--max-tokens-total", 6000) == 0
         spent = sum(record["tokens_in"] + record["tokens_out"] for record in journalled())
-        assert 0 < spent <= 9000
+        assert 0 < spent <= 6000
         assert "budget" in capsys.readouterr().err
         assert len(server.bodies) == len(journalled())
 

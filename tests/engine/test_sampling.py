@@ -22,7 +22,7 @@ from transformers import (
 
 from nabot.conversation import Conversation
 from nabot.engine import Engine
-from nabot.engine.sampling import choose, filtered, generator, penalised
+from nabot.engine.sampling import choose, filtered, generator, less_present, penalised
 from nabot.engine.sequence import Sequence as Answer
 from nabot.models.config import DecoderConfig
 from nabot.models.loading import empty_decoder
@@ -122,6 +122,23 @@ def test_repetition_penalty_pushes_seen_tokens_down_whatever_their_sign() -> Non
 def test_repetition_penalty_passes_over_virtual_tokens_which_are_no_words() -> None:
     logits = torch.tensor([2.0, -1.0])
     assert penalised(logits, torch.tensor([2, 1, 5]), 2.0).tolist() == [2.0, -2.0]
+
+
+@relaxed
+@given(some_logits(), st.floats(-2, 2), st.data())
+def test_presence_penalty_is_taken_once_from_every_token_of_the_answer(
+    logits_V: Tensor, penalty: float, data: st.DataObject
+) -> None:
+    said = data.draw(st.lists(st.integers(0, len(logits_V) - 1), max_size=5))
+    present = torch.tensor([float(token in said) for token in range(len(logits_V))])  # OpenAI: c[j] > 0
+    torch.testing.assert_close(less_present(logits_V, said, penalty), logits_V - penalty * present)
+
+
+def test_presence_penalty_looks_at_the_answer_and_not_at_the_prompt() -> None:
+    logits, greedy = torch.tensor([2.0, 1.5]), Sampling(presence_penalty=1.0)
+    prompt = torch.tensor([0])
+    assert choose(logits, greedy, prompt, torch.Generator()) == 0
+    assert choose(logits, greedy, prompt, torch.Generator(), said=[0]) == 1
 
 
 @relaxed
@@ -302,6 +319,7 @@ def streamed(**fields: Any) -> Iterator[str]:
     "change",
     [
         {"repetition_penalty": 5.0},
+        {"presence_penalty": 2.0},
         {"temperature": 0.1},
         {"top_k": 2},
         {"top_p": 0.1},

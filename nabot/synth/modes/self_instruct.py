@@ -115,6 +115,7 @@ class SelfInstruct:
             max_new_tokens=1024,
             temperature=0.7,
             top_p=0.5,
+            presence_penalty=2.0,
             # unlike self-instruct, which stops at "16." and at an empty line: "in 2016.", and a list with spaces between
             stop=(f"\n{_LISTED + 1}.",),
             seed=sampling_seed,
@@ -162,7 +163,7 @@ class SelfInstruct:
         text = "\n".join([headers[self._language], "", *map(form, shown), f"Task: {idea.instruction}\n"])
         limit = 300 if idea.is_classification else 350
         stop = (f"Example {MOST_INSTANCES + 1}", "Task:")
-        return INSTANCES, text, Sampling(max_new_tokens=limit, stop=stop)
+        return INSTANCES, text, Sampling(max_new_tokens=limit, presence_penalty=1.5, stop=stop)
 
     def _some(self, classifications: bool, most: int) -> list[Seed]:
         those = [seed for seed in self._seeds if seed.is_classification == classifications]
