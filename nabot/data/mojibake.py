@@ -21,6 +21,7 @@ _UTF8_RUN = re.compile(f"(?:{_SEQUENCE})+")
 _KOREAN_RUN = re.compile("(?:[\xb0-\xc8][\xa1-\xfe])+")  # the bytes of the syllables of KS X 1001
 _FEWEST_SYLLABLES = 2
 _ALONE = re.compile("\xc2|\xc3|â€|â\x80|â„|ï¿½|ï»¿|ðŸ|ð\x9f")  # beginnings that one sequence is believed with
+_EAST_ASIAN = ("HANGUL", "CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "IDEOGRAPHIC", "FULLWIDTH")
 _IDEOGRAPH = re.compile("[\u4e00-\u9fff\uf900-\ufaff]")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _HANGUL = re.compile("[가-힣]")
@@ -56,9 +57,15 @@ def _utf8_as_latin(text: str) -> str:
 def _is_certain(run: re.Match[str], text: str) -> bool:
     """Several characters of one alphabet in a row, or one behind a beginning that nobody types."""
     decoded = _decoded(run.group())
-    if len(decoded) > 1 and len({unicodedata.name(c, "?").partition(" ")[0] for c in decoded}) == 1:
+    if len(decoded) > 1 and len(set(map(_alphabet, decoded))) == 1:
         return True
     return bool(_ALONE.match(run.group())) and not text[max(0, run.start() - 1) : run.start()].isupper()
+
+
+def _alphabet(character: str) -> str:
+    """The first word of its name; those of East Asia are written together."""
+    first = unicodedata.name(character, "?").partition(" ")[0]
+    return "EAST" if first in _EAST_ASIAN else first
 
 
 @cache
