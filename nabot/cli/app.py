@@ -289,6 +289,55 @@ def _given(context: typer.Context, *, but: Collection[str]) -> list[str]:
     return typed
 
 
+@app.command(help=say("help.make"))
+def make(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help=say("help.make_folder"))],
+    base: Annotated[str, typer.Option("--base", metavar="SOURCE", help=say("help.base"))],
+    out: Annotated[Path | None, typer.Option("--out", metavar="BOT", help=say("help.make_out"))] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help=say("help.minutes"))] = None,
+    teacher: Annotated[str, typer.Option("--teacher", metavar="URL", help=say("help.make_teacher"))] = "",
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help=say("help.teacher_model"))] = "",
+    key_env: Annotated[str, typer.Option("--key-env", metavar="NAME", help=say("help.key_env"))] = "",
+    count: Annotated[int, typer.Option("--count", min=0, help=say("help.make_count"))] = 0,
+    max_tokens_total: Annotated[
+        int | None, typer.Option("--max-tokens-total", help=say("help.max_tokens_total"))
+    ] = None,
+    exam_file: Annotated[Path | None, typer.Option("--exam", metavar="EXAM", help=say("help.make_exam"))] = None,
+    assistant: Annotated[str, typer.Option("--assistant", metavar="NAME", help=say("help.assistant"))] = "",
+    mask: Annotated[bool, typer.Option("--mask", help=say("help.mask"))] = False,
+    language: Annotated[str, typer.Option("--language", metavar="en|ko", help=say("help.make_language"))] = "",
+    method: Annotated[str, typer.Option("--method", help=say("help.method"))] = "lora",
+    seed: Annotated[int, typer.Option("--seed", help=say("help.seed"))] = 0,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=say("help.set"))] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    from nabot.bot import BOTS
+    from nabot.cli.making import make_bot
+    from nabot.recipes.generate import Teacher
+    from nabot.recipes.make import MakeRequest
+    from nabot.recipes.settings import Settings, parse_pairs
+    from nabot.synth.budget import Budget
+
+    own = Settings().with_values({"method": method, "seed": seed, "minutes": minutes})
+    request = MakeRequest(
+        folder=folder,
+        base=base,
+        out=out or BOTS / folder.resolve().name,
+        teacher=Teacher(teacher, model, "" if teacher else base, key_env=key_env),
+        settings=own.with_values(parse_pairs(set_ or [])),
+        count=count,
+        exam=exam_file,
+        assistant=assistant,
+        mask=mask,
+        language=language,
+        seed=seed,
+        budget=Budget(max_tokens_total),
+        force=force,
+    )
+    make_bot(request, as_json=json)
+
+
 @app.command(help=say("help.exam"))
 def exam(
     bot: Annotated[str, typer.Argument(help=say("help.bot_or_source"))],

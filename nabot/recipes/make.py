@@ -1,0 +1,236 @@
+"""A folder of files → a bot that knows them. In: the folder, a base, a teacher, out: the bot, and a report of what it learned.
+
+Import → questions and answers about the documents → check → tuning → exam, each a stage that is passed over while nothing that it
+depends on has changed. What the stages hand on lies in BOT.making, in files that a person can read, change and use by themselves.
+"""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from nabot.artifacts import json_lines, write_file
+from nabot.bot import MANIFEST, REPORT, is_unfinished
+from nabot.data.check import check
+from nabot.data.imports.importing import ImportRequest, files_in, import_files
+from nabot.data.imports.report import KINDS, FileReport
+from nabot.data.imports.types import Asked
+from nabot.data.language import written_in
+from nabot.data.repair import repair
+from nabot.errors import ConfigError
+from nabot.recipes.exam import ExamWatcher, examine
+from nabot.recipes.generate import GenerateRequest, GenerateWatcher, Teacher, generate_rows
+from nabot.recipes.own_exam import decisive_term, exam_rows
+from nabot.recipes.request import Watcher, request_from_files
+from nabot.recipes.runfiles import refuse_to_overwrite
+from nabot.recipes.settings import Settings
+from nabot.recipes.stages import Figures, Stage, Stages
+from nabot.recipes.tune import resume, tune
+from nabot.synth.budget import UNLIMITED, Budget
+from nabot.synth.rows import read_candidates, read_passages
+from nabot.text import say
+
+ROWS_A_PASSAGE = 6
+MOST_QUESTIONS = 60  # of an exam that nobody wrote
+_RECORDS = "stages"
+FEWEST_QUESTIONS = 5  # below that its interval says nothing
+
+
+@dataclass(frozen=True)
+class MakeRequest:
+    """What the person asked for."""
+
+    folder: Path
+    base: str
+    out: Path
+    teacher: Teacher
+    settings: Settings = field(default_factory=Settings)
+    count: int = 0  # rows about the documents; 0: six a passage
+    exam: Path | None = None  # None: one is made
+    assistant: str = ""
+    mask: bool = False
+    language: str = ""  # "": that of most passages
+    seed: int = 0
+    concurrency: int = 4
+    budget: Budget = UNLIMITED
+    force: bool = False
+
+    @property
+    def making(self) -> Path:
+        """Where the stages' files lie."""
+        return self.out.with_name(f"{self.out.name}.making")
+
+
+@dataclass(frozen=True)
+class MakeWatcher:
+    """Who looks on; the stages have their own."""
+
+    stage: Callable[[str, bool], None] = lambda *_: None  # its name, and whether it is passed over
+    file: Callable[[FileReport], None] = lambda _: None
+    generate: GenerateWatcher = field(default_factory=GenerateWatcher)
+    tune: Watcher = field(default_factory=Watcher)
+    exam: ExamWatcher = field(default_factory=ExamWatcher)
+    note: Callable[[str], None] = lambda _: None
+
+
+def make(request: MakeRequest, watcher: MakeWatcher = MakeWatcher()) -> dict[str, Figures]:
+    """The figures of each stage by its name. What was cut off goes on when the same is asked again.
+
+    Raises what the stages raise; what they have finished stays.
+    """
+    if not request.folder.is_dir():
+        raise ConfigError(say("make.no_folder", path=request.folder))
+    if not (request.making / _RECORDS / "tune.json").exists():  # otherwise the bot that is there was made here
+        refuse_to_overwrite(request.out, force=request.force)
+    request.making.mkdir(parents=True, exist_ok=True)
+    return _Making(request, watcher).run()
+
+
+class _Making:
+    """The stages of one request, each with the files that it reads and writes."""
+
+    def __init__(self, request: MakeRequest, watcher: MakeWatcher) -> None:
+        self._asked, self._watcher = request, watcher
+        at = request.making
+        self._imported, self._preferences, self._passages = (at / f"{kind}.jsonl" for kind in KINDS)
+        self._generated, self._reworded, self._rows = (at / f"{n}.jsonl" for n in ("generated", "reworded", "rows"))
+        self._exam = request.exam or at / "exam.jsonl"
+        self._stages = Stages(at / _RECORDS, watcher.stage)
+
+    def run(self) -> dict[str, Figures]:
+        files = list(files_in(self._asked.folder))
+        figures = {"import": self._run("import", self._import, files, self._import_told(files))}
+        if self._passages.exists():
+            about = self._generate_request("grounded", self._generated, passages=self._passages)
+            told = about.settings() | {"count": about.count}
+            figures["generate"] = self._run(
+                "generate", lambda begun: self._generate(about, begun), [self._passages], told
+            )
+            if not self._asked.exam:
+                figures["questions"] = self._run("questions", self._questions, [self._generated], about.settings())
+        figures["check"] = self._run("check", self._check, [self._imported, self._generated, self._exam], {})
+        has_exam = self._exam.exists()
+        if not has_exam:
+            self._watcher.note(say("make.no_exam", fewest=FEWEST_QUESTIONS))
+        told = {"base": self._asked.base, **self._asked.settings.as_dict()}
+        figures["tune"] = self._run("tune", self._tune, [self._rows, self._exam], told)
+        if has_exam:
+            figures["exam"] = self._run("exam", self._sit, [self._exam, self._asked.out / MANIFEST], {})
+        return figures
+
+    def _run(self, name: str, work: Callable[[bool], Figures], reads: list[Path], told: Mapping[str, Any]) -> Figures:
+        writes = {
+            "import": [self._imported, self._preferences, self._passages],
+            "generate": [self._generated],
+            "questions": [self._reworded, self._exam],
+            "check": [self._rows],
+            "tune": [self._asked.out / MANIFEST],
+            "exam": [self._asked.out / REPORT / "report.json"],
+        }[name]
+        return self._stages.run(Stage(name, reads, told, writes, work))
+
+    # ---- the stages
+
+    def _import_told(self, files: list[Path]) -> dict[str, Any]:
+        names = [str(path.relative_to(self._asked.folder)) for path in files]
+        return {"assistant": self._asked.assistant, "mask": self._asked.mask, "names": names}
+
+    def _import(self, _begun: bool) -> Figures:
+        for stale in (self._imported, self._preferences, self._passages, self._generated):
+            stale.unlink(missing_ok=True)
+        request = ImportRequest(
+            paths=(self._asked.folder,),
+            out=self._imported,
+            preferences=self._preferences,
+            passages=self._passages,
+            asked=Asked(assistant=self._asked.assistant),
+            mask=self._asked.mask,
+            force=True,
+        )
+        report = import_files(request, self._watcher.file)
+        for passed_over in report.passed_over:
+            self._watcher.note(passed_over)
+        return {"files": len(report.files), "written": dict(report.written), "passed_over": report.passed_over}
+
+    def _generate_request(self, mode: str, out: Path, **files: Path) -> GenerateRequest:
+        passages = read_passages(self._passages)
+        languages = Counter("ko" if written_in(passage.text, "ko") else "en" for passage in passages)
+        return GenerateRequest(
+            out=out,
+            mode=mode,
+            count=self._asked.count or ROWS_A_PASSAGE * len(passages),
+            teacher=self._asked.teacher,
+            language=self._asked.language or languages.most_common(1)[0][0],
+            seed=self._asked.seed,
+            concurrency=self._asked.concurrency,
+            budget=self._asked.budget,
+            **files,  # type: ignore[arg-type]
+        )
+
+    def _generate(self, request: GenerateRequest, begun: bool) -> Figures:
+        """Answers that were paid for stay in the journal, and with other settings that is kept aside."""
+        report = generate_rows(replace(request, fresh=not begun), self._watcher.generate)
+        return {key: report[key] for key in ("rows", "answers", "tokens", "cost", "ended", "dropped")}
+
+    def _questions(self, begun: bool) -> Figures:
+        """An exam: what the bot is to learn, asked in other words."""
+        self._exam.unlink(missing_ok=True)
+        asked = self._asked.making / "asked.jsonl"
+        rows = [row for row in json_lines(self._generated) if _can_be_marked(row)]
+        random.Random(self._asked.seed).shuffle(rows)
+        chosen = rows[:MOST_QUESTIONS]
+        if len(chosen) < FEWEST_QUESTIONS:
+            return {"questions": 0}
+        _write_rows(asked, chosen)
+        request = replace(self._generate_request("reworded", self._reworded, rows=asked), count=len(chosen))
+        self._generate(request, begun)
+        questions = list(exam_rows(read_candidates(self._reworded))) if self._reworded.exists() else []
+        if len(questions) >= FEWEST_QUESTIONS:
+            _write_rows(self._exam, questions)
+        return {"questions": len(questions)}
+
+    def _check(self, _begun: bool) -> Figures:
+        """The rows of both kinds without what can be repaired; what only a person can decide is told, and stays."""
+        sources = [path for path in (self._imported, self._generated) if path.exists()]
+        repaired = repair(sources, self._rows, force=True)
+        report = check([self._rows], exam=self._exam if self._exam.exists() else None)
+        if report.faults:
+            self._watcher.note(say("make.faults", count=len(report.faults), path=self._rows))
+        return {
+            "rows": repaired.rows,
+            "repairs": dict(repaired.repairs),
+            "left_out": len(repaired.left_out),
+            "faults": len(report.faults),
+        }
+
+    def _tune(self, begun: bool) -> Figures:
+        out = self._asked.out
+        if begun and is_unfinished(out):
+            return resume(out, self._watcher.tune)
+        request = request_from_files(
+            [self._rows],
+            skip_faulty=False,
+            watcher=self._watcher.tune,
+            out=out,
+            base=self._asked.base,
+            settings=self._asked.settings,
+            exam=self._exam if self._exam.exists() else None,
+            force=True,  # `make` has looked: the bot that is there is its own
+        )
+        return tune(request, self._watcher.tune)
+
+    def _sit(self, _begun: bool) -> Figures:
+        return examine(str(self._asked.out), self._exam, watcher=self._watcher.exam)[0]
+
+
+def _can_be_marked(row: Mapping[str, Any]) -> bool:
+    """Whether an answer in other words could be told right from wrong."""
+    asked, answered = (message["content"] for message in row["messages"])
+    return bool(decisive_term(asked, answered, row["provenance"].get("evidence", "")))
+
+
+def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    write_file(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
