@@ -31,6 +31,9 @@ class Candidate:
     task: Task
     sources: tuple[str, ...] = ()  # as in Prompt, where they are known more exactly for this one
     evidence: str = ""  # the words of a passage that the answer rests on
+    # Whether the teacher thought of the instruction. If not (a person's own question, a question about a passage), the rules for
+    # instructions do not hold, and only what was asked word for word before is no longer new.
+    invented: bool = True
 
 
 class Mode(Protocol):
