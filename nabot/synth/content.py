@@ -20,7 +20,7 @@ done doing has have had having can could will would shall should may might must 
 it its he she they we you him her them us me his their our your my what which who whom whose when where why how there here
 about into over under up down out off all any both each few more most other some such only own same too very also just yes
 please don doesn didn isn aren wasn weren won couldn shouldn wouldn ll re ve"""
-_KOREAN = """무엇 무슨 언제 어디 얼마 어떤 어떻 어느 누구 누가 왜 몇 있습 있나 있는 있어 있을 있다 있고 있으 합니 하나 하는 하면 하려
+_KOREAN = """이것 그것 저것 무엇 무슨 언제 어디 얼마 어떤 어떻 어느 누구 누가 왜 몇 있습 있나 있는 있어 있을 있다 있고 있으 합니 하나 하는 하면 하려
 해요 해야 한다 하고 하며 하여 했습 할 한 됩니 되나 되는 된다 되어 되며 돼요 입니 인가 이다 이며 그리 그러 또는 또한 및 등 것 거 수 때 더 그 이
 저 제 저희 위해 대해 대한 따라 통해 경우 네 예 아니"""  # as `_key` gives them
 _FILLERS = frozenset(_ENGLISH.split())

@@ -11,6 +11,7 @@ from nabot.data.imports.types import Passage
 from nabot.synth.content import content, numbers
 
 _NEAR = 90.0  # rapidfuzz's partial ratio, in percent: a word or two of a sentence may be other ones
+_LONGEST_NEAR = 1000  # characters of a quote; looking for near misses takes their square
 _LEAST_SHARE = 0.5  # of the words that an answer adds to its question; politeness and verbs are the teacher's own
 _FEWEST_WORDS = 2  # of a quote, which else stands in every passage
 
@@ -47,8 +48,8 @@ _DECLINES = re.compile(
     r"\b(?:informations?|mention(?:s|ed)?|stated?|states|said|says?|specif(?:y|ied|ies)|provided?|provides|known?|covered|covers?|given|details?|answer(?:ed)?"
     r"|tell|told|described|available|included?|find|found|indicated?)\b"
     r"|\b(?:unknown|unclear|unspecified)\b"
-    r"|(?:나와|나타나|언급|명시|포함|제공|설명|적혀|기재|기록|소개|안내|다루|담겨|알려|밝혀)\S*(?:\s\S+)?\s?(?:않|없)"
-    r"|(?:정보|내용|언급|자료|설명|안내|기록)(?:는|은|이|가|도)?\s(?:\S+\s)?없"
+    r"|(?:나와|나타나|언급|명시|포함|제공|설명|적혀|기재|기록|소개|안내|다루|담겨|알려|밝혀)\S{0,10}(?:\s\S{1,10})?\s?(?:않|없)"
+    r"|(?:정보|내용|언급|자료|설명|안내|기록)(?:는|은|이|가|도)?\s(?:\S{1,10}\s)?없"
     r"|(?:알|확인할|답할|답변드릴|답변할|말씀드릴|알려\s?드릴|찾을)\s?수(?:는|가)?\s?없|모르|모릅|알지\s?못",
     re.IGNORECASE | re.DOTALL,
 )
@@ -131,6 +132,8 @@ def _near(wanted: str, folded: str) -> tuple[int, int]:
     """Where the text is most like `wanted`; (0, 0) if it is not enough so."""
     from rapidfuzz import fuzz
 
+    if len(wanted) > _LONGEST_NEAR:
+        return 0, 0
     found = fuzz.partial_ratio_alignment(wanted, folded, score_cutoff=_NEAR)
     return (found.dest_start, found.dest_end) if found else (0, 0)
 

@@ -25,12 +25,15 @@ _BEGINNINGS = "|".join(
 )
 
 # "Question:", "**Question 1:**", "1. Q:", "## 질문 1:"
-_FRONT = r"[ \t>#*_(\[•-]*(?:\d+[.)]?[ \t]*)?[*_]*"
-_BACK = r"[ \t]*\d*[ \t]*[.)\]]?[*_]*[ \t]*"
+# with limits, because a model that loops may write thousands of asterisks
+_FRONT = r"[ \t>#*_(\[•-]{0,12}(?:\d{1,3}[.)]?[ \t]{0,4})?[*_]{0,3}"
+_BACK = r"[ \t]{0,4}\d{0,3}[ \t]{0,4}[.)\]]?[*_]{0,3}[ \t]{0,4}"
 _LABEL_LENGTH = 80  # characters, with empty lines before it
-_LABEL = re.compile(rf"^{_FRONT}({_ANY}){_BACK}[:：][*_]*", re.MULTILINE | re.IGNORECASE)
-_NEXT_BEGUN = re.compile(rf"(?:\n[ \t]*){{2,}}{_FRONT}(?:{_BEGINNINGS})?{_BACK}\Z", re.IGNORECASE)
-_BEHIND = re.compile(r"\n[ \t]*(?:-{3,}|#{1,6}|\*{3,}|={3,}|\d+[.)])\Z")  # what separates items, or is left of the next
+_LABEL = re.compile(rf"^{_FRONT}({_ANY}){_BACK}[:：][*_]{{0,3}}", re.MULTILINE | re.IGNORECASE)
+_NEXT_BEGUN = re.compile(rf"(?:\n[ \t]{{0,4}}){{2,8}}{_FRONT}(?:{_BEGINNINGS})?{_BACK}\Z", re.IGNORECASE)
+_BEHIND = re.compile(
+    r"[ \t]*(?:-{3,}|#{1,6}|\*{3,}|={3,}|\d+[.)])?[ \t]*"
+)  # what separates items, or is left of the next
 _WRAPS = ("```", "**")
 _OBJECT = re.compile(rf'\{{\s*"(?:{_ANY})"\s*:', re.IGNORECASE)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # an escape of JSON that is no character
@@ -64,7 +67,10 @@ def _objects(text: str, cut: bool) -> Iterator[Pair | Rejected]:
         start = begin.start()
         try:
             value, end = _decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
+        except RecursionError:  # and so for each of the objects inside
+            yield Rejected(text[start:], Reason("malformed_item"))
+            return
+        except ValueError:
             begin = _OBJECT.search(text, begin.end())
             piece = text[start : begin.start() if begin else None].strip()
             yield Rejected(piece, Reason("cut_off" if cut and not begin else "malformed_item"))
@@ -112,9 +118,10 @@ def _fields(piece: str) -> dict[str, str] | None:
 
 def _bare(text: str) -> str:
     """`text` without what belongs to the list around it, and without the end of a fence or of bold face that began before it."""
-    text = text.strip()
-    while behind := _BEHIND.search(text):
-        text = text[: behind.start()].rstrip()
+    lines = text.strip().split("\n")
+    while len(lines) > 1 and _BEHIND.fullmatch(lines[-1]):
+        lines.pop()
+    text = "\n".join(lines).rstrip()
     for mark in _WRAPS:
         if text.endswith(mark) and text.count(mark) % 2:
             text = text.removesuffix(mark).rstrip()

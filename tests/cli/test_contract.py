@@ -22,7 +22,7 @@ PACKAGE = Path(text.__file__).parent
 HEAVY = {"torch", "pydantic", "transformers", "numpy", "tokenizers", "huggingface_hub", "rich"}
 VERBS = [
     ("models",), ("pull",), ("init",), ("data",), ("data", "check"), ("data", "generate"), ("data", "import"), ("data", "show"), ("tune",), ("exam",), ("chat",),
-    ("compare",), ("export",), ("demo",), ("list",), ("show",), ("rm",),
+    ("compare",), ("export",), ("make",), ("data", "split"), ("data", "mix"), ("demo",), ("list",), ("show",), ("rm",),
 ]  # fmt: skip
 # ids that code puts together: say(f"sampling.field.{name}")
 BUILT = (

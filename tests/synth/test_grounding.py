@@ -143,7 +143,7 @@ def test_words_that_need_the_passage_beside_them(text):
     "text",
     [
         "How long is the underground passage at Seoul Station?",
-        "Who wrote the text messages?"[:8],
+        "Which context does a lawyer need?",
         "지문 인식기는 어떻게 등록하나요?",
         "가위 글씨체는 무엇인가요?",
         "한글은 누가 만들었나요?",

@@ -41,7 +41,7 @@ _PROMPT: dict[Language, str] = {
 {text}
 </passage>
 
-Write {count} different questions that people could ask about this subject, each with a quote and an answer.
+Write questions that people could ask about this subject, {count} in all and no two alike, each with a quote and an answer.
 - The people who ask have never seen the passage. So every question names what it asks about, makes sense alone, and does not speak of "the passage" or "the text".
 - The quote is copied from the passage word for word: the part that answers the question.
 - The answer is one to three whole sentences, with nothing in it that the passage does not say.
@@ -69,7 +69,7 @@ Answer: the answer""",
 답변: 답변 내용""",
 }
 _UNANSWERABLE: dict[Language, str] = {
-    "en": "- {number} of the {count} questions cannot be answered from the passage, although a reader might well ask it. "
+    "en": "- {number} of the {count} cannot be answered from the passage, although a reader might well ask such a thing. "
     'There the quote is the word "none", and the answer says politely that this is not known.\n',
     "ko": "- {count}개 가운데 {number}개는 궁금해할 만하지만 글에 답이 없는 질문으로 하세요. "
     '그 질문의 근거에는 "없음"이라고 쓰고, 답변에는 그 내용을 알 수 없다고 정중하게 쓰세요.\n',
@@ -239,7 +239,7 @@ class Grounded:
 
     def _row(self, pair: Pair, prompt: _Prompt, answer: str, evidence: str) -> _Candidate:
         task = Task(pair.question, prompt.about.passage.text if self._with_passage else "", answer)
-        return _Candidate(task, prompt.sources, evidence, about=prompt.about)
+        return _Candidate(task, prompt.sources, evidence, invented=False, about=prompt.about)
 
 
 def _asking(passage: Passage) -> _Asking:

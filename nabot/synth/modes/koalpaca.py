@@ -24,26 +24,28 @@ from nabot.textmodel import Completion, Sampling
 _MOST_TRIES = 2
 
 _LABEL = "answers?|응답|답변"
+# with limits to what repeats, because a model that loops may write thousands of spaces
+_MARKS = r"[ \t>]{0,8}(?:#{1,6}[ \t]{0,4})?[*_]{0,3}"
+_END = r"[ \t]{0,4}(?:[*_]{0,3}[ \t]?[.):：][*_]{0,3}|[*_]{0,3}[ \t]{0,4}$)"
 # "### Answer 1", "**응답 1:**": a number behind the word, and then a colon or the end of the line
-_WORDED = re.compile(
-    rf"^[ \t>]*#{{0,6}}[ \t]*[*_]*(?:{_LABEL})[ \t]*#?(\d{{1,4}})번?[ \t]*(?:[*_]*[ \t]*[.):：][*_]*|[*_]*[ \t]*$)",
-    re.MULTILINE | re.IGNORECASE,
-)
+_WORDED = re.compile(rf"^{_MARKS}(?:{_LABEL})[ \t]{{0,4}}#?(\d{{1,4}})번?{_END}", re.MULTILINE | re.IGNORECASE)
 # "### 1", "###1.", or "###" and in the next line "1."
 _MARKED = re.compile(
-    r"^[ \t]*#{1,6}(?:[ \t]*[*_]*(\d{1,4})(?:[*_]*[.):：][*_]*|[*_]*[ \t]*$)|[ \t]*\n\s*(\d{1,4})[.):：])", re.MULTILINE
+    rf"^[ \t]{{0,8}}#{{1,6}}(?:[ \t]{{0,4}}[*_]{{0,3}}(\d{{1,4}}){_END}|[ \t]{{0,4}}\n\s{{0,8}}(\d{{1,4}})[.):：])",
+    re.MULTILINE,
 )
 _FIRST = re.compile(r"\A\s*\d{1,4}[.):：]")  # stands before the first ###
-_LABEL_AGAIN = re.compile(rf"\A\s*[*_]*(?:{_LABEL})[*_]*[ \t]*[:：][*_]*", re.IGNORECASE)
+_LABEL_AGAIN = re.compile(rf"\A\s*[*_]{{0,3}}(?:{_LABEL})[*_]{{0,3}}[ \t]{{0,4}}[:：][*_]{{0,3}}", re.IGNORECASE)
 _BEGINNINGS = "|".join(
     sorted({word[:n] for word in ("answer", "응답", "답변") for n in range(1, len(word))}, key=len, reverse=True)
 )
 # the last line, where a limit of tokens cut a heading: what stands above it is whole
+_NUMBERED = rf"(?:{_LABEL})[ \t]{{0,4}}\d{{0,4}}"
 _HEADING_BEGUN = re.compile(
-    rf"\n[ \t>]*(?:#{{1,6}}[ \t]*[*_]*(?:(?:{_BEGINNINGS})|(?:{_LABEL})?[ \t]*\d*)|[*_]*(?:{_LABEL})[ \t]*\d*)[.):*_]*[ \t]*\Z",
+    rf"\n[ \t>]{{0,8}}(?:#{{1,6}}[ \t]{{0,4}}[*_]{{0,3}}(?:{_BEGINNINGS}|{_NUMBERED}|\d{{0,4}})|[*_]{{0,3}}{_NUMBERED})[.):*_]{{0,4}}[ \t]{{0,4}}\Z",
     re.IGNORECASE,
 )
-_SEPARATOR_BEHIND = re.compile(r"\n[ \t]*#{2,}[ \t]*\Z")
+_SEPARATOR_BEHIND = re.compile(r"\n[ \t]{0,8}#{2,}\Z")
 
 _PROMPT: dict[Language, str] = {
     "en": """Below are {count} requests with numbers. Write an answer to each of them in English.
@@ -126,7 +128,8 @@ class Koalpaca:
         for number, each in enumerate(prompt.rows, 1):
             answer = answers.get(number, Rejected(each.row.task.instruction, Reason("missing_answer", str(number))))
             if isinstance(answer, str):
-                yield Candidate(Task(each.row.task.instruction, each.row.task.input, answer), each.row.sources)
+                task = Task(each.row.task.instruction, each.row.task.input, answer)
+                yield Candidate(task, each.row.sources, invented=False)
                 continue
             yield answer
             if each.tries + 1 < _MOST_TRIES:
@@ -175,7 +178,7 @@ def _numbered(completion: str) -> list[tuple[int, str]]:
     if heading is _MARKED and _FIRST.match(completion) and _MARKED.search(completion):
         completion = f"###\n{completion.lstrip()}"
     headings = list(heading.finditer(completion))
-    ends = [*(each.start() for each in headings[1:]), len(completion)]
+    ends = [*(each.start() for each in headings), len(completion)][1:]
     return [
         (int(each.group(1) or each.group(2)), _bare(completion[each.end() : end]))
         for each, end in zip(headings, ends, strict=True)

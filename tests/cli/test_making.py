@@ -1,0 +1,149 @@
+"""`nabot make`, from a folder to a bot, with a teacher on the loopback that asks about what it is shown."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from chat_server import ChatServer, fails, says, serving
+
+from nabot.bot import is_finished
+from nabot.cli import run
+
+THINGS = [
+    "lantern", "canoe", "bicycle", "tent", "kettle", "blanket", "ladder", "piano", "telescope", "sledge", "hammock", "stove",
+]  # fmt: skip
+FACTS = [f"Renting the {thing} costs {20 + 7 * i} euros a day." for i, thing in enumerate(THINGS)]
+FEW = ("--set", "epochs=1", "--set", "held_out=2", "--set", "rehearsal_ratio=0", "--set", "probe=false")
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    Path("papers").mkdir()
+    Path("papers/prices.md").write_text("# Rental of Lake House\n\n" + " ".join(FACTS) + "\n")
+    row = {
+        "messages": [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Welcome to Lake House."}]
+    }
+    Path("papers/chat.jsonl").write_text(json.dumps(row) + "\n")
+    Path("papers/broken.pdf").write_bytes(b"%PDF-1.4 nothing")
+
+
+def teaches(body, number):
+    """Asks about the first fact of the passage that it has not asked about; says a question in other words."""
+    asked = body["messages"][-1]["content"]
+    if "In other words:" in asked:
+        thing = re.search(r"rent of the (\w+)", asked)[1]
+        return says(f"How many euros do guests have to pay for a {thing}?")
+    left = [(fact, re.search(r"the (\w+)", fact)[1]) for fact in FACTS]
+    left = [(fact, thing) for fact, thing in left if f"rent of the {thing} " not in asked]
+    return says(
+        "\n\n".join(
+            f"Question: What is the daily rent of the {thing} at Lake House?\nQuote: {fact}\nAnswer: {fact}"
+            for fact, thing in left[:4]
+        )
+    )
+
+
+def make(server: ChatServer, base: Path, *more: str) -> int:
+    teacher = ("--teacher", server.url, "--model", "m")
+    return run(["make", "papers", "--base", str(base), "--out", "bots/lake", "--count", "8", *teacher, *FEW, *more])
+
+
+def test_a_folder_becomes_a_bot_that_has_sat_an_exam(tiny_model_folder, capsys):
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder, "--json") == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert is_finished(Path("bots/lake"))
+    assert figures["import"]["written"] == {"conversations": 1, "passages": 1}
+    assert "broken.pdf" in figures["import"]["passed_over"][0]
+    assert figures["generate"]["rows"] == 8
+    assert figures["check"]["rows"] == 9
+    assert figures["questions"]["questions"] == figures["exam"]["questions"] == 8
+    exam = [json.loads(line) for line in Path("bots/lake.making/exam.jsonl").read_text().splitlines()]
+    learned = Path("bots/lake.making/rows.jsonl").read_text()
+    assert all(re.fullmatch(r"\d\d", row["accept"][0]) for row in exam)
+    assert not any(row["messages"][0]["content"] in learned for row in exam)
+
+
+def test_the_same_again_does_nothing_again(tiny_model_folder, capsys):
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder) == 0
+        asked, bot = len(server.bodies), os.stat("bots/lake/manifest.json").st_mtime_ns
+        capsys.readouterr()
+        assert make(server, tiny_model_folder) == 0
+        assert (len(server.bodies), os.stat("bots/lake/manifest.json").st_mtime_ns) == (asked, bot)
+    assert capsys.readouterr().err.count("nothing has changed") == 6
+
+
+def test_a_file_more_is_asked_about_and_what_was_paid_for_is_kept_aside(tiny_model_folder):
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder) == 0
+        Path("papers/more.md").write_text(
+            "# Opening\n\nThe Lake House opens on 3 May and closes on 9 October every year.\n"
+        )
+        assert make(server, tiny_model_folder) == 0
+    assert Path("bots/lake.making/generated.journal.1.jsonl").exists()
+    assert len(Path("bots/lake.making/passages.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_teacher_that_fails_in_between_costs_nothing_twice(tiny_model_folder, capsys):
+    def falters(body, number):
+        return teaches(body, number) if number < 1 else fails(401, "no more credit")
+
+    with serving(falters) as server:
+        assert make(server, tiny_model_folder) == 3
+    assert "no more credit" in capsys.readouterr().err
+    assert not Path("bots/lake").exists()
+    paid = Path("bots/lake.making/generated.journal.jsonl").read_bytes()
+    with serving(teaches) as server:
+        # the address is another one now, as it never is for a person
+        journal = paid.replace(re.search(rb"http://[^/]*", paid)[0], server.url.removesuffix("/v1").encode())
+        Path("bots/lake.making/generated.journal.jsonl").write_bytes(journal)
+        record = Path("bots/lake.making/stages/generate.json")
+        record.unlink()
+        assert make(server, tiny_model_folder) == 0
+
+
+def test_an_exam_of_ones_own_is_sat_and_none_is_made(tiny_model_folder, capsys):
+    question = {"messages": [{"role": "user", "content": "What does the canoe cost?"}], "accept": ["27"]}
+    Path("exam.jsonl").write_text(json.dumps(question))
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder, "--exam", "exam.jsonl", "--json") == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["exam"]["questions"] == 1
+    assert "questions" not in figures
+
+
+def test_chats_and_tables_alone_need_no_teacher(tiny_model_folder, capsys):
+    Path("papers/prices.md").unlink()
+    rows = [{"question": f"What is {i} and {i}?", "answer": f"It is {2 * i}."} for i in range(8)]
+    Path("papers/sums.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert run(["make", "papers", "--base", str(tiny_model_folder), "--out", "bots/sums", *FEW]) == 0
+    assert is_finished(Path("bots/sums"))
+    assert "no exam" in capsys.readouterr().err
+
+
+def test_a_bot_that_was_made_otherwise_is_not_overwritten(tiny_bot_folder, tiny_model_folder, capsys):
+    import shutil
+
+    shutil.copytree(tiny_bot_folder, "bots/lake")
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder) == 2
+        assert not server.bodies
+    assert "bots/lake" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "papers/prices.md"])
+def test_no_folder_is_told(folder: str, capsys):
+    assert run(["make", folder, "--base", "smollm2"]) == 2
+    assert "is no folder" in capsys.readouterr().err
+
+
+def test_an_empty_folder_is_told(tiny_model_folder, capsys):
+    Path("empty").mkdir()
+    assert run(["make", "empty", "--base", str(tiny_model_folder)]) == 2
+    assert "empty" in capsys.readouterr().err
+    assert not Path("bots/empty").exists()
