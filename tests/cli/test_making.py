@@ -15,7 +15,7 @@ THINGS = [
     "lantern", "canoe", "bicycle", "tent", "kettle", "blanket", "ladder", "piano", "telescope", "sledge", "hammock", "stove",
 ]  # fmt: skip
 FACTS = [f"Renting the {thing} costs {20 + 7 * i} euros a day." for i, thing in enumerate(THINGS)]
-FEW = ("--set", "epochs=1", "--set", "held_out=2", "--set", "rehearsal_ratio=0", "--set", "probe=false")
+FEW = ("--set", "epochs=1", "--set", "held_out=2", "--set", "rehearsal_ratio=0")
 
 
 @pytest.fixture(autouse=True)
