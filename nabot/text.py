@@ -507,7 +507,7 @@ ENGLISH: dict[str, str] = {
     "generate.example.toxic": "  toxic ({seen}): {instruction} → {output}",
     "generate.example.refusal": "  refusal: {instruction} → {output}",
     "generate.example.near_copy": "  near copy: {instruction} (of: {seen})",
-    "generate.licence": "These rows are under the terms of whoever offers the teacher. Read them before you share a bot that learned from these rows.",
+    "generate.licence": "Whoever offers the teacher has terms for what it writes. Read those terms before you share a bot that learned from these rows.",
     "generate.one_teacher": "expected one teacher: --teacher URL with --model NAME, or --base SOURCE, or --bot BOT. Seen: {seen}.",
     "generate.no_model": "--teacher {url}: which model? Name one that the endpoint knows, with --model NAME.",
     "generate.unknown_mode": "unknown mode {seen!r}.{near} Known: {known}.",

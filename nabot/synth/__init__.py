@@ -1,7 +1,9 @@
 """What a teacher writes becomes rows to learn. Completions → tasks → those that are fit and new.
 
 `parsing` reads completions as self-instruct and Alpaca do, `filters` says why a task is left out, `novelty` whether it is nearly
-there already, by the measure in `rouge`; `seeds` has the tasks that a teacher is shown. Nothing here needs torch or a network.
+there already, by the measure in `rouge`; `seeds` has the tasks that a teacher is shown. `modes` say what to ask (to the seam in
+`asking`), `teacher` is an endpoint far away, `loop` carries questions and answers between them, `judging` decides, `journal` and
+`budget` see to it that nothing is paid for twice or too dearly. Nothing here needs torch.
 """
 
 from nabot.synth.filters import reject_instruction, reject_task

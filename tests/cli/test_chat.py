@@ -235,6 +235,7 @@ def test_quit_leaves() -> None:
     [
         ("/set max_new_tokens 7", {"max_new_tokens": 7}),
         ("/set repetition_penalty 1.2", {"repetition_penalty": 1.2}),
+        ("/set presence_penalty -0.5", {"presence_penalty": -0.5}),
         ("/set temperature 0.7", {"temperature": 0.7}),
         ("/set top_k 40", {"top_k": 40}),
         ("/set top-p=0.9", {"top_p": 0.9}),
