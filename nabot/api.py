@@ -5,6 +5,7 @@ print(bot.chat([{"role": "user", "content": "When do you open?"}]))
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,25 @@ import torch
 from nabot.adapters import load_adapter as _load_adapter
 from nabot.adapters import save_adapter as _save_adapter
 from nabot.adapters.lora import LoraConfig
+from nabot.bot import BOTS
 from nabot.conversation import Conversation
 from nabot.data import conversations_from
 from nabot.engine import Engine
 from nabot.models.decoder import Decoder
 from nabot.models.loading import load_decoder
 from nabot.models.precision import choose_device, choose_dtype
+from nabot.recipes.generate import Teacher
+from nabot.recipes.make import MakeRequest, MakeWatcher
+from nabot.recipes.make import make as _make
 from nabot.recipes.opening import Opened, open_bot
-from nabot.recipes.request import TuneRequest
+from nabot.recipes.request import TuneRequest, Watcher
 from nabot.recipes.settings import Settings
+from nabot.recipes.showing import shown, tune_watcher
 from nabot.recipes.tune import tune as _tune
 from nabot.sources import resolve
 from nabot.tokenizer import Tokenizer, load_tokenizer
 
-__all__ = ["Bot", "LoraConfig", "load_adapter", "load_bot", "load_model", "save_adapter", "tune"]
+__all__ = ["Bot", "LoraConfig", "Made", "load_adapter", "load_bot", "load_model", "make", "save_adapter", "tune"]
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -86,9 +92,13 @@ def tune(
     template: str = "",
     system: str = "",
     force: bool = False,
+    show: bool = False,
     **settings: Any,
 ) -> Bot:
-    """Tunes `base` on the conversations and returns the bot in `out`; keywords are the flat settings (`rank`, `epochs`)."""
+    """Tunes `base` on the conversations and returns the bot in `out`; keywords are the flat settings (`rank`, `epochs`).
+
+    `show` prints how far it is, in a notebook in a line that renews itself.
+    """
     request = TuneRequest(
         conversations=conversations_from(conversations),
         out=Path(out),
@@ -98,5 +108,54 @@ def tune(
         system=system,
         force=force,
     )
-    _tune(request)
+    _tune(request, tune_watcher() if show else Watcher())
     return load_bot(out)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What `make` made: the bot, and the figures of each stage ("import", "generate", "check", "tune", "exam", …)."""
+
+    bot: Bot
+    figures: Mapping[str, Mapping[str, Any]]
+
+
+def make(
+    folder: str | Path,
+    *,
+    base: str,
+    out: str | Path = "",
+    teacher: str = "",
+    model: str = "",
+    key_env: str = "",
+    count: int = 0,
+    exam: str | Path = "",
+    assistant: str = "",
+    mask: bool = False,
+    language: str = "",
+    seed: int = 0,
+    force: bool = False,
+    show: bool = True,
+    **settings: Any,
+) -> Made:
+    """`nabot make`: a folder of files becomes a bot in `out` (bots/FOLDER); keywords are the flat settings (`minutes`).
+
+    `teacher` is the address of an OpenAI-compatible endpoint and `model` its model; without one the base writes the questions
+    about documents itself. The same call goes on where an earlier one was cut off, and does nothing twice.
+    """
+    request = MakeRequest(
+        folder=Path(folder),
+        base=base,
+        out=Path(out) if out else BOTS / Path(folder).resolve().name,
+        teacher=Teacher(teacher, model, "" if teacher else base, key_env=key_env),
+        settings=Settings().with_values({"seed": seed, **settings}),
+        count=count,
+        exam=Path(exam) if exam else None,
+        assistant=assistant,
+        mask=mask,
+        language=language,
+        seed=seed,
+        force=force,
+    )
+    figures = _make(request, shown() if show else MakeWatcher())
+    return Made(load_bot(request.out), figures)

@@ -51,14 +51,9 @@ class _Bar:
 
     def show(self, state: Progress) -> None:
         """After every answer."""
-        text = say(
-            "generate.bar_text",
-            accepted=state.accepted,
-            wanted=state.wanted,
-            answers=counted("count.answers", state.answers),
-            tokens=state.spent.total,
-            cost="" if state.cost is None else say("generate.bar_cost", cost=state.cost),
-        )
+        from nabot.recipes.showing import generate_line
+
+        text = generate_line(state)
         self._bar.update(self._task, completed=state.accepted, total=state.wanted, text=text)
         if self._console.is_terminal:
             self._bar.start()

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from nabot.text import human_bytes, human_seconds, say
+from nabot.text import human_bytes, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -100,28 +100,18 @@ class StepBar:
         self._bar = Progress(*bar, numbers, console=self._console)
         self._task: Any = None
         self._told = 0.0
-        self._first = (0, 0.0)
+        self._line: Any = None
 
     def step(self, state: Any, stats: Any) -> None:
         """After each step of the loop."""
-        from nabot.memory import used_memory_bytes
+        from nabot.recipes.showing import StepLine
 
         if self._task is None:
-            self._first = (state.step - 1, state.seconds)
+            self._line = StepLine()
             self._task = self._bar.add_task(say("tune.bar"), total=state.total_steps or None, text="")
             if self._console.is_terminal:
                 self._bar.start()
-        done = state.step - self._first[0]
-        a_step = (state.seconds - self._first[1]) / done if done > 1 else state.seconds / max(1, state.step)
-        text = say(
-            "tune.bar_text",
-            step=state.step,
-            total=state.total_steps or "?",
-            loss=stats.loss,
-            speed=state.tokens / max(state.seconds, 1e-9),
-            left=human_seconds((state.total_steps - state.step) * a_step) if state.total_steps else "?",
-            memory=human_bytes(used_memory_bytes()),
-        )
+        text = self._line.text(state, stats)
         self._bar.update(self._task, completed=state.step, total=state.total_steps or None, text=text)
         if not self._console.is_terminal and (state.seconds - self._told > 15 or state.step == state.total_steps):
             self._told = state.seconds

@@ -8,10 +8,10 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from nabot import __version__
 from nabot.artifacts import file_sha256, read_json, write_json
 
 Figures = dict[str, Any]
@@ -52,7 +52,7 @@ class Stages:
 
 def _key(stage: Stage) -> str:
     """Everything that the results depend on, in one number."""
-    told = {"version": __version__, "told": stage.told, "reads": sorted(filter(None, _hashes(stage.reads)))}
+    told = {"version": version("nabot"), "told": stage.told, "reads": sorted(filter(None, _hashes(stage.reads)))}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

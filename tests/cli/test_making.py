@@ -61,7 +61,7 @@ def test_a_folder_becomes_a_bot_that_has_sat_an_exam(tiny_model_folder, capsys):
     assert "broken.pdf" in figures["import"]["passed_over"][0]
     assert figures["generate"]["rows"] == 8
     assert figures["check"]["rows"] == 9
-    assert figures["questions"]["questions"] == figures["exam"]["questions"] == 8
+    assert figures["questions"]["questions"] == figures["exam"]["results"]["tuned"]["questions"] == 8
     exam = [json.loads(line) for line in Path("bots/lake.making/exam.jsonl").read_text().splitlines()]
     learned = Path("bots/lake.making/rows.jsonl").read_text()
     assert all(re.fullmatch(r"\d\d", row["accept"][0]) for row in exam)
@@ -113,7 +113,7 @@ def test_an_exam_of_ones_own_is_sat_and_none_is_made(tiny_model_folder, capsys):
     with serving(teaches) as server:
         assert make(server, tiny_model_folder, "--exam", "exam.jsonl", "--json") == 0
     figures = json.loads(capsys.readouterr().out)
-    assert figures["exam"]["questions"] == 1
+    assert figures["exam"]["results"]["tuned"]["questions"] == 1
     assert "questions" not in figures
 
 
