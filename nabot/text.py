@@ -594,7 +594,7 @@ ENGLISH: dict[str, str] = {
     "help.data_check": "Say what is wrong with rows: file, row, field. Status 1 if something must be repaired.\n\nExample: nabot data check rows.jsonl --exam exam.jsonl",
     "help.check_exam": "Also check this exam, and whether its questions stand among the rows.",
     "help.max_length": "Longest conversation, in tokens.",
-    "help.data_split": "Hold out rows that only measure. Near copies stay on one side, kinds of rows (category, source) keep their shares.\n\nExample: nabot data split rows.jsonl --share 0.1 --out train.jsonl --held-out held.jsonl",
+    "help.data_split": "Hold out rows that only measure. Near copies stay on one side, kinds of rows (category, source) keep their shares.\n\nExample: nabot data split rows.jsonl --out train.jsonl --held-out held.jsonl",
     "help.split_out": "The rows to learn.",
     "help.split_held_out": "The rows that only measure.",
     "help.split_share": "Share of the rows to hold out.",

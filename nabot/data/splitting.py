@@ -1,7 +1,7 @@
 """One file → rows to learn and rows that only measure. In: a path, out: two files, and what stands in them.
 
 A held-out loss means something only if its questions were not learned. So rows that ask the same, or nearly the same
-(`near`), stand on one side, whatever chain of near copies connects them.
+(`near_questions`), stand on one side, whatever chain of near copies connects them.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from nabot.conversation import Conversation
 from nabot.data.check import words
 from nabot.data.groups import Groups
 from nabot.data.imports.outputs import json_line
-from nabot.data.near import near_pairs
+from nabot.data.near_questions import near_pairs
 from nabot.data.packing import order
 from nabot.data.whole import WholeRow, require_new, whole_rows
 from nabot.errors import ConfigError, DataError

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nabot.data.near import ALIKE, jaccard
+from nabot.data.near_questions import ALIKE, jaccard
 from nabot.data.splitting import Split, held_out_places, near_groups, split_file
 from nabot.errors import ConfigError, DataError
 

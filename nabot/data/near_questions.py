@@ -1,4 +1,4 @@
-"""Texts that are nearly the same. In: texts, out: pairs that are.
+"""Questions that are nearly the same. In: texts, out: pairs that are, enough to lead to all that is connected.
 
 MinHash proposes pairs, and each is verified by its exact Jaccard index, so that what is called near is near; of the pairs
 right at the limit one in twenty thousand is missed, of those further above it none that anybody would see.

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nabot.data.groups import Groups
-from nabot.data.near import ALIKE, jaccard, near_pairs
+from nabot.data.near_questions import ALIKE, jaccard, near_pairs
 from nabot.errors import ConfigError
 
 SENTENCES = (
