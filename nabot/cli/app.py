@@ -212,6 +212,20 @@ def data_mix(
     )
 
 
+@data_app.command("stats", help=say("help.data_stats"))
+def data_stats(
+    data: Data,
+    figure: Annotated[Path | None, typer.Option("--figure", metavar="FILE.svg", help=say("help.stats_figure"))] = None,
+    seeds: Annotated[Path | None, typer.Option("--seeds", metavar="FILE", help=say("help.stats_seeds"))] = None,
+    base: Base = "",
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    from nabot.cli.measuring import show_stats
+
+    show_stats(data, base=base, seeds=seeds, figure=figure, force=force, as_json=json)
+
+
 @app.command(help=say("help.tune"))
 def tune(
     context: typer.Context,

@@ -32,7 +32,7 @@ class CheckFlags:
 
 def check_rows(flags: CheckFlags, *, as_json: bool) -> int:
     """Status 1 if something must be repaired; with --fix, if something of the new file must be."""
-    renderer = _renderer(flags.base, template="", system="") if flags.base else None
+    renderer = renderer_of(flags.base, template="", system="") if flags.base else None
     fixed: Repaired | None = None
     with counting_rows("check.stage.") as progress:
         if flags.fix:
@@ -122,7 +122,7 @@ def show_row(path: Path, *, base: str, row: int, template: str, system: str, as_
             if faults
             else ConfigError(say("show.no_row", path=path, row=row, rows=max(found, default=0)))
         )
-    renderer = _renderer(base, template=template, system=system)
+    renderer = renderer_of(base, template=template, system=system)
     rendered = renderer.training(found[row])
     pieces = render_coloured(rendered, renderer.tokenizer)
     if as_json:
@@ -140,7 +140,7 @@ def show_row(path: Path, *, base: str, row: int, template: str, system: str, as_
     tell(say("show.row", row=row, tokens=len(rendered.ids), trained=trained_tokens, per_character=per_character))
 
 
-def _renderer(base: str, *, template: str, system: str) -> Renderer:
+def renderer_of(base: str, *, template: str, system: str) -> Renderer:
     with pulling() as progress:
         model = resolve(base, progress=progress)
     tokenizer = load_tokenizer(model.path)

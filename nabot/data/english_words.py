@@ -27,6 +27,7 @@ ADJECTIVE_ENDINGS = tuple(_words("adjective_endings"))
 NO_ADJECTIVES = _words("no_adjectives")
 THINGS_IN_ING = _words("things_in_ing")
 BEHIND_A_NOUN = _words("behind_a_noun")
+NO_ADVERBS = _words("no_adverbs")
 NO_PLURALS = _words("no_plurals")
 ENDS_A_PHRASE = _words("ends_a_phrase").union(
     QUESTION_WORDS, AUXILIARIES, BE, PREPOSITIONS, PARTICLES - {"back"}, PRONOUNS, INDIRECT

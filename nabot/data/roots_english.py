@@ -104,7 +104,7 @@ def _behind_politeness(tokens: Sequence[str], at: int) -> int:
     while moved and at < len(low):
         rest = low[at:]
         step = next((len(words) for words in _POLITE if rest[: len(words)] == list(words)), 0)
-        if not step and rest[0].endswith("ly") and rest[0] not in known.VERBS:
+        if not step and _is_adverb(rest[0]) and rest[0] not in known.VERBS:
             step = 1
         moved = step > 0
         at += step
@@ -231,9 +231,9 @@ def _phrase(tokens: Sequence[str], low: Sequence[str], at: int) -> tuple[list[st
             continue  # "two to three sentences", "the given text"
         elif word in (",", "and", "or", "/", "-", "&", "*") and _only_adjectives(words) and words:
             continue
-        elif word in known.ENDS_A_PHRASE or not word[0].isalpha() or (word.endswith("ly") and not words):
-            if not words and (word in known.INTENSIFIERS or (word.endswith("ly") and word not in known.ENDS_A_PHRASE)):
-                continue  # "a very short story", "a carefully chosen word"
+        elif not words and (word in known.INTENSIFIERS or (_is_adverb(word) and word not in known.ENDS_A_PHRASE)):
+            continue  # "a very short story", "a carefully chosen word"
+        elif word in known.ENDS_A_PHRASE or not word[0].isalpha() or _is_adverb(word):
             return words, i
         elif not word.endswith(("'s", "s'")):
             words.append(tokens[i])
@@ -275,6 +275,10 @@ def _only_adjectives(words: Sequence[str]) -> bool:
         or (word.lower().endswith(known.ADJECTIVE_ENDINGS) and word.lower() not in known.NO_ADJECTIVES)
         for word in words
     )
+
+
+def _is_adverb(word: str) -> bool:
+    return word.endswith("ly") and word not in known.NO_ADVERBS and word not in known.ADJECTIVES
 
 
 def _is_superlative(word: str) -> bool:
