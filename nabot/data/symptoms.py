@@ -69,15 +69,15 @@ class _Text(NamedTuple):
 def symptoms(row: Converted) -> Symptoms:
     """Looks at a row that was judged good."""
     found = Symptoms()
-    texts = list(_texts(row))
-    whole = "\n".join(one.text for one in texts)
+    texts = [text for message in row.messages for key in ("content", "context") if (text := message.get(key))]
+    whole = "\n".join(texts)
     for find_problems in _looks(whole):
-        for one in texts:
+        for one in _texts(row):
             found.problems += find_problems(one)
     if may_be_personal(whole):
-        for one in texts:
+        for one in _texts(row):
             found.problems += _personal(found, one)
-    found.is_padded = any(one.text[0].isspace() or one.text[-1].isspace() for one in texts)
+    found.is_padded = [text.strip() for text in texts] != texts
     asked = ("", "")
     for i, message in enumerate(row.messages):
         content = message.get("content") or ""

@@ -142,7 +142,7 @@ def _languages(stats: Stats) -> list[tuple[str, int]]:
     return named[:_MOST_LANGUAGES] + ([(say("stats.language.other"), rest)] if rest else [])
 
 
-_NAMED = ("ko", "en", "ja", "zh", "other", "")
+_NAMED = ("ko", "en", "ja", "zh", "latin", "other", "")
 
 
 def _bars(languages: Sequence[tuple[str, int]], top: float) -> Iterator[str]:

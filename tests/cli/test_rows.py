@@ -64,3 +64,42 @@ def test_a_row_without_colour_is_not_called_highlighted(
     seen = capsys.readouterr().err
     assert "trained (in colour, where there is any)" in seen
     assert "highlighted" not in seen
+
+
+def test_a_repaired_file_is_written_checked_and_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out, spoilt = tmp_path / "out.jsonl", {"prompt": "Is it op\u200ben today?", "completion": "Yes.</s>"}
+    path = rows(tmp_path, spoilt, spoilt, {"prompt": "", "completion": "a"})
+    seen = told(capsys, path, "--fix", str(out))
+    assert "Repaired: zero_width 2 rows, template_mark 2 rows, duplicate 1 row." in seen
+    assert "rows.jsonl:103:prompt: empty question" in seen
+    assert f"{out}: 101 rows written." in seen
+
+
+def test_what_a_person_must_decide_keeps_the_status_at_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = rows(tmp_path, {"prompt": "What is 1?", "completion": "Another number."})
+    assert "only a person can decide" in told(capsys, path, "--fix", str(tmp_path / "out.jsonl"), status=1)
+
+
+@pytest.mark.parametrize(("place", "force"), [("rows.jsonl", True), ("there.jsonl", False), ("folder", True)])
+def test_no_file_is_repaired_in_place_or_overwritten_unasked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str, force: bool
+):
+    path, out = rows(tmp_path), tmp_path / place
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "there.jsonl").write_text("mine", encoding="utf-8")
+    before = Path(path).read_bytes()
+    told(capsys, path, "--fix", str(out), *["--force"] * force, status=2)
+    assert (Path(path).read_bytes(), (tmp_path / "there.jsonl").read_text(encoding="utf-8")) == (before, "mine")
+
+
+def test_with_a_base_lengths_are_tokens_and_long_rows_lose_their_oldest_turns(
+    tmp_path: Path, tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    turns = [{"role": role, "content": f"word {i} " * 12} for i in range(4) for role in ("user", "assistant")]
+    path, out = str(write_rows(tmp_path / "rows.jsonl", [{"messages": turns}])), tmp_path / "out.jsonl"
+    flags = ("--base", str(tiny_model_folder), "--max-length", "200")
+    assert "tokens; expected at most 200" in told(capsys, path, *flags, status=1)
+    seen = told(capsys, path, *flags, "--fix", str(out))
+    assert "too_long 1 row" in seen
+    assert "length in tokens" in seen
+    assert 0 < len(json.loads(out.read_text(encoding="utf-8"))["messages"]) < len(turns)
