@@ -18,7 +18,7 @@ $(BIN)/python:
 
 $(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) $(TORCH_INDEX) torch
-	$(PIP) --editable .
+	$(PIP) --editable '.[files,synth,doctor]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
