@@ -1,20 +1,24 @@
-"""Lists inside a JSON file, an element at a time. In: an open file, out: elements; the file may be larger than memory.
+"""JSON lists of any size → their elements, one in memory at a time. In: pieces of text, out: elements counted from 1.
 
-What stands around the lists is passed over. Python's own decoder reads each element from a window that slides over the file.
+A list may be one line of gigabytes, as `json.dump` writes it, so the text is taken in piece by piece and let go of
+behind each element. Nothing can be read behind the first break in it.
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, TextIO
 
+from nabot.data.encoding import Line
 from nabot.data.faults import Problem, excerpt, problem
 
-_CHUNK_CHARACTERS = 1 << 20
-_LONGEST_OPENING = 64
-_CUT_CHARACTERS = 16  # a word, number or escape that is cut in two fails this near to the end of what was read
+_LONGEST_LITERAL = (
+    12  # characters: "-Infinity", or a pair of escapes; what breaks nearer to the end may only be cut off
+)
+_LONGEST_OPENING = 64  # characters, of a key with its bracket
+_PIECE_CHARACTERS = 1 << 20
+_parse: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().raw_decode
 
 
 @dataclass(frozen=True)
@@ -26,87 +30,135 @@ class Element:
     value: Any
 
 
-def elements(file: TextIO, key: str = "") -> Iterator[Element]:
-    """The elements of every list under `key`, wherever that stands outside of such a list; without a key those of the file.
+def elements(pieces: Iterator[Line], key: str = "") -> Iterator[Element]:
+    """The elements of the list that the text is, or of every list under `key`, wherever that stands outside of such a list.
 
     A quote inside a JSON text is written \\", so `"key": [` can stand for nothing but a key.
     """
-    opening = re.compile(rf'"{re.escape(key)}"\s*:\s*\[' if key else r"\A\s*\[")
-    window = _Window(file)
-    list_number = 0
-    while window.skip_past(opening):
+    window = _Window(pieces)
+    if not key:
+        if window.next_character() != "[":
+            return
+        window.at += 1
+        yield from _one_list(window, 1, is_all=True)
+        return
+    opening = re.compile(rf'"{re.escape(key)}"\s*:\s*\[')
+    list_number, is_whole = 0, True
+    while is_whole and window.skip_past(opening):
         list_number += 1
-        for number in count(1):
-            try:
-                if window.next_character() == "]":
-                    break
-                value = window.value()
-            except json.JSONDecodeError as error:
-                yield Element(list_number, number, window.broken(error))
-                return
+        is_whole = yield from _one_list(window, list_number)
+
+
+def pieces_of(file: TextIO) -> Iterator[Line]:
+    """An open file in pieces of a million characters."""
+    return (Line(1, piece) for piece in iter(lambda: file.read(_PIECE_CHARACTERS), ""))
+
+
+def _one_list(window: "_Window", list_number: int, *, is_all: bool = False) -> Generator[Element, None, bool]:
+    """The elements from behind the bracket on, perhaps a problem as the last one; returns whether the list was whole."""
+    number = 1
+    try:
+        while window.next_character() != "]":
+            value = window.value()
             yield Element(list_number, number, value)
+            number += 1
+            window.skip_comma()
+        window.at += 1
+        if is_all and window.next_character():
+            raise window.error("Extra data")
+    except json.JSONDecodeError as error:
+        yield Element(list_number, number, window.problem(error))
+        return False
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
+        yield Element(list_number, number, window.problem(window.error(str(error))))
+        return False
+    return True
 
 
 class _Window:
-    """The part of the file that is in memory, and where in it we are."""
+    """The part of the text that is in memory; `at` is where reading goes on."""
 
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-        self._text = ""
-        self._at = 0
-        self._lines_before = 0
-        self._columns_before = 0  # of the line in which the window begins
+    def __init__(self, pieces: Iterator[Line]) -> None:
+        self.text, self.at = "", 0
+        self._pieces = pieces
+        self._line, self._column = 1, 1  # of text[0]
+        self._bad_byte = -1
 
     def skip_past(self, opening: re.Pattern[str]) -> bool:
         """Goes on behind the next place that matches; False if there is none."""
-        while True:
-            if match := opening.search(self._text, self._at):
-                self._at = match.end()
-                return True
-            self._at = max(self._at, len(self._text) - _LONGEST_OPENING)
-            if not self._more():
+        while not (match := opening.search(self.text, self.at)):
+            self.at = max(self.at, len(self.text) - _LONGEST_OPENING)
+            if not self._take_more():
                 return False
+        self.at = match.end()
+        return True
 
     def next_character(self) -> str:
-        """What stands next, behind white space and commas. Raises JSONDecodeError at the end of the file."""
+        """The first character that is no white space; empty at the end."""
         while True:
-            while self._at < len(self._text) and self._text[self._at] in " \t\r\n,":
-                self._at += 1
-            if self._at < len(self._text):
-                return self._text[self._at]
-            if not self._more():
-                raise json.JSONDecodeError("the file ends inside the list", self._text, self._at)
+            while self.at < len(self.text) and self.text[self.at].isspace():
+                self.at += 1
+            if self.at < len(self.text) or not self._take_more():
+                return self.text[self.at : self.at + 1]
 
     def value(self) -> Any:
-        """The value that begins here. Raises JSONDecodeError if there is none."""
+        """The value that begins here."""
         while True:
             try:
-                value, end = json.JSONDecoder().raw_decode(self._text, self._at)
-                if end < len(self._text) - _CUT_CHARACTERS or not self._more():  # 12 may be the beginning of 12.3
-                    self._at = end
-                    return value
+                value, end = _parse(self.text, self.at)
             except json.JSONDecodeError as error:
-                is_cut = error.pos > len(self._text) - _CUT_CHARACTERS or error.msg.startswith("Unterminated")
-                if not is_cut or not self._more():
-                    raise
-            except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
-                raise json.JSONDecodeError(str(error), self._text, self._at) from error
+                if self._may_be_cut_off(error) and self._take_more():
+                    continue
+                raise
+            if end + len("e+") >= len(self.text) and self._take_more():  # a number may go on in the next piece
+                continue
+            self.at = end
+            return value
 
-    def broken(self, error: json.JSONDecodeError) -> Problem:
-        """Where and why nothing more could be read."""
-        seen = excerpt(self._text[error.pos : error.pos + 30].strip())
-        line = self._lines_before + error.lineno
-        column = error.colno + self._columns_before * (error.lineno == 1)
+    def skip_comma(self) -> None:
+        """To the next value or the closing bracket; a comma before the bracket is let pass."""
+        character = self.next_character()
+        if character == ",":
+            self.at += 1
+        elif character != "]":
+            raise self.error("Expecting ',' delimiter")
+
+    def error(self, reason: str) -> json.JSONDecodeError:
+        return json.JSONDecodeError(reason, self.text, self.at)
+
+    def problem(self, error: json.JSONDecodeError) -> Problem:
+        """Where the list broke, with the text around that place."""
+        if self._bad_byte >= 0:
+            return problem("undecodable", offset=self._bad_byte)
+        line, column = self._place(error.pos)
+        seen = excerpt(self.text[error.pos : error.pos + 30].strip())
         return problem("broken_list", line=line, column=column, reason=error.msg, seen=seen)
 
-    def _more(self) -> bool:
-        """Reads on, at least as much as is left, so that a long element is not tried again and again."""
-        chunk = self._file.read(max(_CHUNK_CHARACTERS, len(self._text) - self._at))
-        if not chunk:
+    def _place(self, position: int) -> tuple[int, int]:
+        """Line and column in the whole text, from 1."""
+        num_breaks = self.text.count("\n", 0, position)
+        if not num_breaks:
+            return self._line, self._column + position
+        return self._line + num_breaks, position - self.text.rindex("\n", 0, position)
+
+    def _may_be_cut_off(self, error: json.JSONDecodeError) -> bool:
+        is_open_text = error.msg.startswith("Unterminated string")  # told of where the text begins
+        return is_open_text or error.pos >= len(self.text) - _LONGEST_LITERAL
+
+    def _take_more(self) -> bool:
+        """Lets go of what was read, and takes in at least as much as there is left; False at the end, where all stays.
+
+        As much: parsing a long value again for each new piece would take the square of its length.
+        """
+        wanted, taken = len(self.text) - self.at + 1, []
+        while wanted > 0 and (piece := next(self._pieces, None)) is not None:
+            if piece.text is None:
+                self._bad_byte = piece.bad_byte
+                break
+            taken.append(piece.text)
+            wanted -= len(piece.text)
+        if not any(taken):
             return False
-        lines = self._text.count("\n", 0, self._at)
-        self._lines_before += lines
-        self._columns_before = self._at - (self._text.rfind("\n", 0, self._at) + 1) + self._columns_before * (not lines)
-        self._text = self._text[self._at :] + chunk
-        self._at = 0
+        self._line, self._column = self._place(self.at)
+        self.text, self.at = "".join([self.text[self.at :], *taken]), 0
         return True

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from nabot.data.encoding import Line, detect_encoding, read_lines, read_pieces
 from nabot.data.faults import Problem, excerpt, problem
-from nabot.data.jsonlist import elements
+from nabot.data.jsonlists import elements
 from nabot.data.layouts import table_header
 
 Container = Literal["jsonl", "json", "csv", "tsv", "xlsx", "parquet", "text"]
@@ -51,7 +51,9 @@ def open_rows(path: Path) -> RawFile:
     """Looks at the beginning of the file and gets ready to stream it. Raises DataError if it is not a text file."""
     encoding = detect_encoding(path)
     if _is_list(path, encoding):
-        return RawFile("json", encoding, (RawRow(*element) for element in elements(read_pieces(path, encoding))))
+        return RawFile(
+            "json", encoding, (RawRow(one.number, one.value) for one in elements(read_pieces(path, encoding)))
+        )
     lines = read_lines(path, encoding)
     head = list(islice(lines, _PROBED_LINES))
     lines = chain(head, lines)

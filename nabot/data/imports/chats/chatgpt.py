@@ -15,7 +15,7 @@ from nabot.data.imports.chats.archives import holds, opened, root_of
 from nabot.data.imports.chats.messages import ChatMessage, ChatReader, Piece
 from nabot.data.imports.chats.times import stamp
 from nabot.data.imports.types import Dropped
-from nabot.data.jsonlists import elements
+from nabot.data.jsonlists import elements, pieces_of
 
 Row = Mapping[str, Any]
 _MEMBER = "conversations.json"
@@ -30,7 +30,7 @@ def _messages(path: Path) -> Iterator[Piece]:
     if (root := root_of(path, _MEMBER)) is not None:
         file = root.joinpath(_MEMBER)
     with opened(file) as text:
-        for element in elements(text):
+        for element in elements(pieces_of(text)):
             if isinstance(element.value, Problem):
                 yield element.value.at(str(path), element.number)
             else:

@@ -17,7 +17,7 @@ from nabot.data.imports.chats.messages import ChatMessage, ChatReader, Piece
 from nabot.data.imports.chats.times import stamp
 from nabot.data.imports.chats.transcripts import head_lines, records
 from nabot.data.imports.types import Dropped
-from nabot.data.jsonlists import elements
+from nabot.data.jsonlists import elements, pieces_of
 
 Row = Mapping[str, Any]
 _COLUMNS = ("AuthorID", "Author", "Date", "Content")
@@ -35,7 +35,7 @@ def _messages(path: Path) -> Iterator[Piece]:
 
 def _of_json(path: Path) -> Iterator[Piece]:
     with opened(path) as file:
-        for element in elements(file, "messages"):
+        for element in elements(pieces_of(file), "messages"):
             if isinstance(element.value, Problem):
                 yield element.value.at(str(path), element.number)
             elif isinstance(element.value, dict):

@@ -15,7 +15,7 @@ from nabot.data.imports.chats.archives import opened
 from nabot.data.imports.chats.messages import ChatMessage, ChatReader, Piece
 from nabot.data.imports.chats.times import stamp
 from nabot.data.imports.types import Dropped
-from nabot.data.jsonlists import elements
+from nabot.data.jsonlists import elements, pieces_of
 
 Row = Mapping[str, Any]
 _ONE_CHAT = re.compile(
@@ -40,7 +40,7 @@ _OTHER = {
 
 def _messages(path: Path) -> Iterator[Piece]:
     with opened(path) as file:
-        for number, element in enumerate(elements(file, "messages"), start=1):
+        for number, element in enumerate(elements(pieces_of(file), "messages"), start=1):
             if isinstance(element.value, Problem):
                 yield element.value.at(str(path), number)
             elif isinstance(element.value, dict):
