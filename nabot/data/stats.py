@@ -52,7 +52,7 @@ class Stats:
 
     def as_dict(self) -> dict[str, Any]:
         """What `nabot data stats --json` prints."""
-        spreads = {
+        spreads: dict[str, Sequence[float]] = {
             "turns": self.turns,
             "question_words": self.question_words,
             "answer_words": self.answer_words,

@@ -1,7 +1,7 @@
 """What is in the rows, as a picture. In: `Stats`, out: an SVG: what the instructions ask for, lengths, languages, overlap."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -85,7 +85,7 @@ def _asked_for(stats: Stats) -> Iterator[str]:
 
 
 def _column(stats: Stats) -> Iterator[str]:
-    histograms = [
+    histograms: list[tuple[str, Sequence[float], Callable[[Sequence[float]], Bins]]] = [
         (say("stats.picture.question_words"), stats.question_words, bins),
         (say("stats.picture.answer_words"), stats.answer_words, bins),
         (say("stats.picture.tokens"), stats.tokens, bins),
