@@ -597,7 +597,6 @@ ENGLISH: dict[str, str] = {
     "check.exam": "{file}: {questions}",
     "check.warnings": "{warnings} to look at, which may be as they should:",
     "check.more_warnings": "… and {count} more; --json lists them all",
-    "check.out_exists": "{path}: is there already. Choose another place with --fix, or replace it with --force.",
     "check.nothing_left": "{files}: nothing to write: no row is left. Correct the rows that `nabot data check` lists.",
     "check.fixed": "{path}: {rows} written.",
     "check.repairs": "Repaired: {repairs}.",

@@ -1,18 +1,14 @@
 """`nabot data generate`, on a terminal. In: a request, out: rows, their progress on standard error, a summary."""
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from nabot.cli.output import console, pulling, put_json, tell
+from nabot.cli.output import LineBar, pulling, put_json, tell
 from nabot.data.faults import excerpt
 from nabot.recipes.generate import GenerateRequest, GenerateWatcher, generate_rows
 from nabot.sources import Progress as Pulling
-from nabot.synth.loop import Progress
 from nabot.text import counted, say
-
-_BETWEEN_LINES_S = 15.0  # where no bar can renew itself
 
 
 def generate(request: GenerateRequest, *, as_json: bool) -> None:
@@ -29,48 +25,14 @@ def generate(request: GenerateRequest, *, as_json: bool) -> None:
 @contextmanager
 def watching(progress: Pulling) -> Iterator[GenerateWatcher]:
     """One line that renews itself on a terminal, now and then a line elsewhere."""
-    bar = _Bar()
+    from nabot.recipes.showing import generate_line
+
+    bar = LineBar(say("generate.bar"))
     try:
-        yield GenerateWatcher(progress, bar.show, bar.print)
+        show = lambda state: bar.show(state.accepted, state.wanted, generate_line(state))  # noqa: E731
+        yield GenerateWatcher(progress, show, bar.print)
     finally:
         bar.stop()
-
-
-class _Bar:
-    """The line; it appears with the first answer."""
-
-    def __init__(self) -> None:
-        from rich.progress import BarColumn, TextColumn
-        from rich.progress import Progress as Bar
-
-        self._console = console()
-        columns = TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[text]}")
-        self._bar = Bar(*columns, console=self._console)
-        self._task = self._bar.add_task(say("generate.bar"), text="")
-        self._told = time.monotonic()
-
-    def show(self, state: Progress) -> None:
-        """After every answer."""
-        from nabot.recipes.showing import generate_line
-
-        text = generate_line(state)
-        self._bar.update(self._task, completed=state.accepted, total=state.wanted, text=text)
-        if self._console.is_terminal:
-            self._bar.start()
-        elif time.monotonic() - self._told > _BETWEEN_LINES_S:
-            self._told = time.monotonic()
-            tell(text)
-
-    def print(self, message: str) -> None:
-        """A line above the bar."""
-        if self._console.is_terminal:
-            self._console.print(message, markup=False)
-        else:
-            tell(message)
-
-    def stop(self) -> None:
-        if self._bar.live.is_started:  # else rich would write an empty line
-            self._bar.stop()
 
 
 def _told(report: Mapping[str, Any], request: GenerateRequest) -> Iterator[str]:

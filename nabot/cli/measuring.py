@@ -7,8 +7,8 @@ from nabot.artifacts import write_file
 from nabot.cli.output import console, put_json, tell
 from nabot.cli.rows import renderer_of
 from nabot.data import read_conversations
+from nabot.data.imports.outputs import require_new
 from nabot.data.stats import MOST_PARSED, Spread, Stats, measure
-from nabot.data.whole import require_new
 from nabot.errors import ConfigError
 from nabot.text import counted, say
 

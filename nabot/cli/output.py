@@ -4,7 +4,9 @@ output. `rich` is imported when something is shown, so that `--help` does not wa
 
 import contextlib
 import json
+import math
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from nabot.text import human_bytes, say
 if TYPE_CHECKING:
     from rich.console import Console
 
+_BETWEEN_LINES_S = 15.0  # where no bar can renew itself
 _WIDTH_OF_BAR = 80  # columns; a narrower terminal shows the numbers alone
 
 
@@ -86,10 +89,10 @@ def counting_rows(texts: str) -> Iterator[Callable[[str, int, int | None], None]
             bar.stop()
 
 
-class StepBar:
-    """The progress of a tuning run: one line that renews itself on a terminal, now and then a line elsewhere."""
+class LineBar:
+    """Progress in a line that renews itself on a terminal, and now and then a line elsewhere; it appears with its first step."""
 
-    def __init__(self) -> None:
+    def __init__(self, description: str) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
         from rich.table import Column
 
@@ -98,23 +101,19 @@ class StepBar:
         numbers = TextColumn("{task.fields[text]}", table_column=Column(no_wrap=is_wide))
         bar = (TextColumn("{task.description}"), BarColumn(bar_width=24)) if is_wide else ()
         self._bar = Progress(*bar, numbers, console=self._console)
+        self._description = description
         self._task: Any = None
-        self._told = 0.0
-        self._line: Any = None
+        self._told = -math.inf
 
-    def step(self, state: Any, stats: Any) -> None:
-        """After each step of the loop."""
-        from nabot.recipes.showing import StepLine
-
+    def show(self, done: int, total: int | None, text: str) -> None:
+        """So much is done; the last step is always told."""
         if self._task is None:
-            self._line = StepLine()
-            self._task = self._bar.add_task(say("tune.bar"), total=state.total_steps or None, text="")
-            if self._console.is_terminal:
-                self._bar.start()
-        text = self._line.text(state, stats)
-        self._bar.update(self._task, completed=state.step, total=state.total_steps or None, text=text)
-        if not self._console.is_terminal and (state.seconds - self._told > 15 or state.step == state.total_steps):
-            self._told = state.seconds
+            self._task = self._bar.add_task(self._description, total=total, text="")
+        self._bar.update(self._task, completed=done, total=total, text=text)
+        if self._console.is_terminal:
+            self._bar.start()
+        elif time.monotonic() - self._told > _BETWEEN_LINES_S or done == total:
+            self._told = time.monotonic()
             tell(text)
 
     def print(self, message: str) -> None:
@@ -125,5 +124,5 @@ class StepBar:
             tell(message)
 
     def stop(self) -> None:
-        if self._console.is_terminal:
+        if self._bar.live.is_started:  # else rich would write an empty line
             self._bar.stop()

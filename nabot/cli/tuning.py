@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nabot.cli.output import StepBar, pulling, put_json, tell
+from nabot.cli.output import LineBar, pulling, put_json, tell
 from nabot.errors import ConfigError
 from nabot.text import human_bytes, human_seconds, say
 
@@ -93,14 +93,15 @@ def _watched(run: Any, *, as_json: bool) -> None:
 def watching(progress: Any) -> Iterator[Any]:
     """A `Watcher` that shows a run as it goes."""
     from nabot.recipes.request import Watcher
+    from nabot.recipes.showing import StepLine
 
-    bar = StepBar()
+    bar, line = LineBar(say("tune.bar")), StepLine()
     try:
         yield Watcher(
             pulling=progress,
             phase=bar.print,
             note=bar.print,
-            step=bar.step,
+            step=lambda state, stats: bar.show(state.step, state.total_steps or None, line.text(state, stats)),
             held_out=lambda state: bar.print(say("tune.held_out", step=state.step, loss=state.held_out_loss)),
             probe=lambda step, question, answer: bar.print(
                 say("tune.probe", step=step, question=question, answer=" ".join(answer.split()))

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from nabot.artifacts import new_file
-from nabot.data.imports.outputs import json_line
+from nabot.data.imports.outputs import json_line, require_new
 from nabot.data.packing import order, row_at
-from nabot.data.whole import WholeRow, require_new, whole_rows
+from nabot.data.whole import WholeRow, whole_rows
 from nabot.errors import ConfigError
 from nabot.text import say
 

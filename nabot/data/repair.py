@@ -18,7 +18,7 @@ from nabot.data.check import Progress, repeated
 from nabot.data.collisions import template_mark
 from nabot.data.faults import Fault, problem
 from nabot.data.files import Scan
-from nabot.data.imports.outputs import Outputs, require_new_file
+from nabot.data.imports.outputs import Outputs, require_new
 from nabot.data.imports.types import Preference
 from nabot.data.judged import JudgedRow, judge
 from nabot.data.rows import open_rows
@@ -59,7 +59,7 @@ def repair(
 
     Raises ConfigError if `out` cannot be written there, DataError if a file cannot be read, or if no row is left.
     """
-    require_new_file(out, paths, force=force)
+    require_new([out], paths, force=force)
     done = Repaired(out)
     scans = [_repaired(path, fit, done, on_progress) for path in paths]
     while again := repeated(scans, on_progress).again:  # with a row gone, what contradicted it may repeat another one

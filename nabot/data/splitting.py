@@ -15,10 +15,10 @@ from nabot.artifacts import new_file
 from nabot.conversation import Conversation
 from nabot.data.check import words
 from nabot.data.groups import Groups
-from nabot.data.imports.outputs import json_line
+from nabot.data.imports.outputs import json_line, require_new
 from nabot.data.near import near_pairs
 from nabot.data.packing import order
-from nabot.data.whole import WholeRow, require_new, whole_rows
+from nabot.data.whole import WholeRow, whole_rows
 from nabot.errors import ConfigError, DataError
 from nabot.text import say
 

@@ -15,7 +15,7 @@ from nabot.data.faults import FAULTS_LISTED, Fault, listing, num_faulty_rows
 from nabot.data.files import Scan, collected
 from nabot.data.judged import judge
 from nabot.data.rows import RawRow, open_rows
-from nabot.errors import ConfigError, DataError
+from nabot.errors import DataError
 from nabot.text import counted, say
 
 
@@ -55,17 +55,3 @@ def whole_rows(path: Path) -> Iterator[WholeRow]:
         rows, bad = counted("count.rows", num_rows), num_faulty_rows(faults)
         fields = {"listing": listing(faults, most=FAULTS_LISTED), "next": say("data.correct_rows")}
         raise DataError(say("data.faulty", files=path, bad=bad, rows=rows, **fields))
-
-
-def require_new(places: list[Path], inputs: list[Path], *, force: bool) -> None:
-    """Raises ConfigError for a file to write that is there already, is one of `inputs`, or is named twice."""
-    read = [path.resolve() for path in inputs]
-    for place in places:
-        if place.is_dir():
-            raise ConfigError(say("data.out_is_folder", path=place))
-        if place.resolve() in read:
-            raise ConfigError(say("data.out_is_input", path=place))
-        if [other.resolve() for other in places].count(place.resolve()) > 1:
-            raise ConfigError(say("data.out_twice", path=place))
-        if place.exists() and not force:
-            raise ConfigError(say("data.out_exists", path=place))

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from nabot.conversation import Conversation
-from nabot.data.faults import Fault, Problem, excerpt, listing, num_faulty_rows, problem
+from nabot.data.faults import Problem, excerpt, problem
 from nabot.data.files import require_good, scan_file
 from nabot.data.imports.types import Passage
+from nabot.data.records import read_records
 from nabot.data.rows import open_rows
 from nabot.data.validate import nfc
 from nabot.errors import DataError
@@ -34,23 +35,7 @@ def read_candidates(path: Path) -> list[Candidate]:
 
 def read_passages(path: Path) -> list[Passage]:
     """A passage file (docs/files.md). Raises DataError, which lists the first 20 faults."""
-    passages: list[Passage] = []
-    faults: list[Fault] = []
-    num_rows = 0
-    for row in open_rows(path).rows:
-        num_rows += 1
-        found = _passage(row.value)
-        if isinstance(found, Passage):
-            passages.append(found)
-        else:
-            faults.append(found.at(str(path), row.number))
-    if faults:
-        rows, bad = counted("count.rows", num_rows), num_faulty_rows(faults)
-        next_step = say("synth.correct_passages")
-        raise DataError(say("data.faulty", files=path, bad=bad, rows=rows, listing=listing(faults), next=next_step))
-    if not passages:
-        raise DataError(say("data.no_rows", path=path))
-    return passages
+    return read_records(path, lambda row, _number: _passage(row), say("synth.correct_passages"))
 
 
 def _task(conversation: Conversation) -> Task | None:
@@ -76,11 +61,9 @@ def _candidate(task: Task, origin: Mapping[str, Any]) -> Candidate:
     )
 
 
-def _passage(row: Any) -> Passage | Problem:
-    if isinstance(row, Problem):
-        return row
+def _passage(row: Any) -> Passage | list[Problem]:
     if not isinstance(row, Mapping):
-        return problem("not_object", seen=excerpt(row))
+        return [problem("not_object", seen=excerpt(row))]
     if not isinstance(row.get("text"), str) or not row["text"].strip():
-        return problem("not_text", "text", seen=excerpt(row.get("text")))
+        return [problem("not_text", "text", seen=excerpt(row.get("text")))]
     return Passage(nfc(row["text"]).strip(), str(row.get("source") or ""), str(row.get("place") or ""))

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nabot.data.faults import Fault, Problem, excerpt, listing, num_faulty_rows, problem
-from nabot.data.rows import open_rows
+from nabot.data.faults import Problem, excerpt, problem
+from nabot.data.records import read_records
 from nabot.data.validate import nfc
-from nabot.errors import DataError
 from nabot.synth.tasks import Task
-from nabot.text import counted, say
+from nabot.text import say
 
 Language = Literal["en", "ko"]
 
@@ -37,22 +36,7 @@ def own_seeds(language: Language) -> list[Seed]:
 
 def read_seeds(path: Path) -> list[Seed]:
     """A person's own seeds; `id` and `name` may be left out. Raises DataError, which lists the first 20 faults."""
-    seeds: list[Seed] = []
-    faults: list[Fault] = []
-    num_rows = 0
-    for row in open_rows(path).rows:
-        num_rows += 1
-        found = _problems(row.value)
-        faults += [each.at(str(path), row.number) for each in found]
-        if not found:
-            seeds.append(_seed(row.value, row.number))
-    if faults:
-        rows, bad = counted("count.rows", num_rows), num_faulty_rows(faults)
-        next_step = say("synth.correct_seeds")
-        raise DataError(say("data.faulty", files=path, bad=bad, rows=rows, listing=listing(faults), next=next_step))
-    if not seeds:
-        raise DataError(say("data.no_rows", path=path))
-    return seeds
+    return read_records(path, lambda row, number: _problems(row) or _seed(row, number), say("synth.correct_seeds"))
 
 
 def _seed(row: Mapping[str, Any], number: int) -> Seed:
@@ -64,8 +48,6 @@ def _seed(row: Mapping[str, Any], number: int) -> Seed:
 
 def _problems(row: Any) -> list[Problem]:
     """What keeps a row from being a seed."""
-    if isinstance(row, Problem):
-        return [row]
     if not isinstance(row, Mapping):
         return [problem("not_object", seen=excerpt(row))]
     found = _text_problems(row, "instruction", "")

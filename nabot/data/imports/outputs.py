@@ -45,14 +45,18 @@ class Outputs:
         return f"{self._place_of(kind)}:{self.counts[kind] + 1}"
 
 
-def require_new_file(out: Path, inputs: Sequence[Path], *, force: bool) -> None:
-    """Raises ConfigError unless `out` can be written without touching what is there."""
-    if out.is_dir():
-        raise ConfigError(say("import.out_is_folder", path=out))
-    if out.resolve() in [path.resolve() for path in inputs]:
-        raise ConfigError(say("import.out_is_input", path=out))
-    if out.exists() and not force:
-        raise ConfigError(say("check.out_exists", path=out))
+def require_new(places: Sequence[Path], inputs: Sequence[Path], *, force: bool) -> None:
+    """Raises ConfigError for a file to write that is there already, is one of `inputs`, or is named twice."""
+    read = [path.resolve() for path in inputs]
+    for place in places:
+        if place.is_dir():
+            raise ConfigError(say("data.out_is_folder", path=place))
+        if place.resolve() in read:
+            raise ConfigError(say("data.out_is_input", path=place))
+        if [other.resolve() for other in places].count(place.resolve()) > 1:
+            raise ConfigError(say("data.out_twice", path=place))
+        if place.exists() and not force:
+            raise ConfigError(say("data.out_exists", path=place))
 
 
 def json_line(row: dict[str, Any]) -> str:
