@@ -22,12 +22,12 @@ PACKAGE = Path(text.__file__).parent
 HEAVY = {"torch", "pydantic", "transformers", "numpy", "tokenizers", "huggingface_hub", "rich"}
 VERBS = [
     ("models",), ("pull",), ("init",), ("data",), ("data", "check"), ("data", "generate"), ("data", "import"), ("data", "show"), ("tune",), ("exam",), ("chat",),
-    ("compare",), ("export",), ("make",), ("data", "split"), ("data", "mix"), ("demo",), ("list",), ("show",), ("rm",),
+    ("compare",), ("export",), ("make",), ("data", "split"), ("data", "mix"), ("data", "stats"), ("demo",), ("list",), ("show",), ("rm",),
 ]  # fmt: skip
 # ids that code puts together: say(f"sampling.field.{name}")
 BUILT = (
-    "compare.column.", "compare.table.", "check.", "count.", "data.fault.", "data.note.", "evals.contestant.", "evals.row.", "evals.verdict.", "exam.sitting_", "generate.ended.", "generate.example.", "import.done.", "make.kind.", "make.stage.", "report.licences.",
-    "report.role.", "sampling.field.",
+    "compare.column.", "compare.table.", "check.", "count.", "data.fault.", "data.note.", "evals.contestant.", "evals.row.", "evals.verdict.", "exam.sitting_", "generate.ended.", "generate.example.", "import.done.", "make.kind.", "make.stage.", "mix.column.", "report.licences.",
+    "report.role.", "sampling.field.", "stats.column.", "stats.language.", "stats.length.", "stats.picture.",
 )  # fmt: skip
 
 
