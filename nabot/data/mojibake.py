@@ -20,6 +20,7 @@ _SEQUENCE = f"[\xc2-\xdf][{_NEXT}]|[\xe0-\xef][{_NEXT}]{{2}}|[\xf0-\xf4][{_NEXT}
 _UTF8_RUN = re.compile(f"(?:{_SEQUENCE})+")
 _KOREAN_RUN = re.compile("(?:[\xb0-\xc8][\xa1-\xfe])+")  # the bytes of the syllables of KS X 1001
 _FEWEST_SYLLABLES = 2
+_SIGN, _LETTER = re.compile("[\xa1-\xbf]"), re.compile("[\xc0-\xfe]")
 _ALONE = re.compile("\xc2|\xc3|â€|â\x80|â„|ï¿½|ï»¿|ðŸ|ð\x9f")  # beginnings that one sequence is believed with
 _EAST_ASIAN = ("HANGUL", "CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "IDEOGRAPHIC", "FULLWIDTH")
 _IDEOGRAPH = re.compile("[\u4e00-\u9fff\uf900-\ufaff]")
@@ -83,10 +84,15 @@ def _decoded(run: str) -> str:
 
 
 def _korean_as_latin(text: str) -> str:
-    longest = max((len(run) // 2 for run in _KOREAN_RUN.findall(text)), default=0)
-    if longest < _FEWEST_SYLLABLES:
+    if not any(map(_is_korean, _KOREAN_RUN.findall(text))):
         return text
     return _KOREAN_RUN.sub(lambda match: match.group().encode("latin-1").decode("euc_kr", errors="ignore"), text)
+
+
+def _is_korean(run: str) -> bool:
+    """Several syllables, with signs and letters mixed as nobody types them: "····", "°±²³" and "ÂÊÂÊ" are what they are."""
+    syllables = {run[i : i + 2] for i in range(0, len(run), 2)}
+    return len(syllables) >= _FEWEST_SYLLABLES and bool(_SIGN.search(run) and _LETTER.search(run))
 
 
 def _utf8_as_cp949(text: str) -> str:

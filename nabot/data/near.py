@@ -46,8 +46,9 @@ def near_duplicates(rows: Sequence[Texts], on_progress: Progress = lambda _done,
     pairs = _candidates(_hashes(rows, on_progress))
     found: dict[int, int] = {}
     for later, earlier in pairs.tolist():  # ordered, so whether `earlier` stays is known by now
-        if later not in found and earlier not in found and alike(rows[later], rows[earlier]):
-            found[later] = earlier
+        first = found.get(earlier, earlier)  # of many that are alike only neighbours are candidates
+        if later not in found and alike(rows[later], rows[first]):
+            found[later] = first
     return found
 
 

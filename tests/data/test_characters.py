@@ -47,6 +47,11 @@ def test_cp949_that_was_read_as_latin_is_put_right():
     assert cleaned(spoilt) == KOREAN
 
 
+@pytest.mark.parametrize("word", ["한글", "그렇습니다", "기업은 오늘", "것이다"])
+def test_two_syllables_that_were_read_as_latin_are_enough(word: str):
+    assert put_right(word.encode("cp949").decode("latin-1")) == word
+
+
 def test_utf8_that_was_read_as_cp949_is_put_right_if_no_byte_was_lost():
     for word in ("가꾸", "기업", "꼬마", "나무", "물고기"):
         try:
@@ -72,6 +77,8 @@ def test_text_whose_bytes_were_lost_is_found_and_cannot_be_put_right(spoilt: str
         "NÃO, SÃO “IRMÔ, ¿QUÉ? ¡Ñandú! „Ü“",
         "Ÿ € 20 °C ± 5 µm ½ ×",
         "똠방각하, 펲시, 뷁? 햏",
+        "제1장 ········ 5, 홍····동",
+        "°±²³ ¼½¾ 10²³¹² »»»» ¿¿¿¿qué? INFORMAÇÃO ÂÊÂÊ",
         "樂天 漢字 中文，日本語",
         "ПРИВЕТ, “МИР”",
         "👨‍👩‍👧 🏳️‍🌈 ✌️",

@@ -104,6 +104,12 @@ def test_without_the_near_duplicates_there_are_none():
     assert near_duplicates([row for place, row in enumerate(rows) if place not in gone]) == {}
 
 
+def test_of_a_hundred_rows_that_are_alike_only_the_first_stays():
+    ends = itertools.islice(itertools.product("!?.,;:", repeat=3), 100)
+    rows = [("", f"How do I reset my password{''.join(end)}", "Click on the link in our letter.") for end in ends]
+    assert near_duplicates(rows) == dict.fromkeys(range(1, 100), 0)
+
+
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_similarity_is_symmetric_and_one_for_equal_texts(a: str, b: str):
     assert similarity(a, b) == similarity(b, a)

@@ -7,7 +7,7 @@ from document_files import HANDBOOK, archive, epub, xhtml
 
 from nabot.data.cutting import Block
 from nabot.data.imports.documents.epub import read_epub
-from nabot.data.imports.documents.html import html_blocks, parsed, read_html
+from nabot.data.imports.documents.html import html_blocks, looks_html, parsed, read_html
 from nabot.data.imports.types import Dropped
 from nabot.errors import DataError
 
@@ -93,6 +93,12 @@ def test_inline_elements_cut_no_words_and_block_elements_cut_paragraphs(tmp_path
     page = "<html><body>Loose <b>te</b>xt <my-mark>here</my-mark>.<p>One\n  two</p>three<div>four<br>five</div></body></html>"
 
     assert texts(tmp_path, page) == ["Loose text here.", "One two", "three", "four\nfive"]
+
+
+def test_a_look_at_many_comments_takes_no_longer_than_a_look_at_one() -> None:
+    comments = b"<!-- a licence -->\n" * 1000
+    assert looks_html(Path("a.txt"), comments + b"<html>")
+    assert not looks_html(Path("a.txt"), comments + b"Tea")
 
 
 def test_lists_are_lines_with_their_marks_and_numbers(tmp_path: Path) -> None:
