@@ -19,7 +19,7 @@ SEEDS = own_seeds("en")
 
 
 def mode(name, *, language="en", seed=0, seeds=SEEDS):
-    return MODES[name](Material(language, random.Random(seed), seeds))
+    return MODES[name].mode(Material(language, random.Random(seed), seeds))
 
 
 def asked(prompt):
