@@ -6,7 +6,6 @@ depends on has changed. What the stages hand on lies in BOT.making, in files tha
 
 import json
 import random
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from nabot.data.check import check
 from nabot.data.imports.importing import ImportRequest, files_in, import_files
 from nabot.data.imports.report import KINDS, FileReport
 from nabot.data.imports.types import Asked
-from nabot.data.language import written_in
 from nabot.data.repair import repair
 from nabot.errors import ConfigError
 from nabot.recipes.exam import ExamWatcher, examine
@@ -52,7 +50,7 @@ class MakeRequest:
     exam: Path | None = None  # None: one is made
     assistant: str = ""
     mask: bool = False
-    language: str = ""  # "": that of most passages
+    language: str = ""  # of the questions that are kept; "": of each passage its own
     seed: int = 0
     concurrency: int = 4
     budget: Budget = UNLIMITED
@@ -157,13 +155,12 @@ class _Making:
 
     def _generate_request(self, mode: str, out: Path, **files: Path) -> GenerateRequest:
         passages = read_passages(self._passages)
-        languages = Counter("ko" if written_in(passage.text, "ko") else "en" for passage in passages)
         return GenerateRequest(
             out=out,
             mode=mode,
             count=self._asked.count or ROWS_A_PASSAGE * len(passages),
             teacher=self._asked.teacher,
-            language=self._asked.language or languages.most_common(1)[0][0],
+            language=self._asked.language,
             seed=self._asked.seed,
             concurrency=self._asked.concurrency,
             budget=self._asked.budget,
