@@ -18,7 +18,7 @@ from nabot.recipes.signals import Signals
 from nabot.sources import Progress as Pulling
 from nabot.synth.budget import UNLIMITED, Budget
 from nabot.synth.content import language_of
-from nabot.synth.journal import Journal, put_aside, recorded_settings
+from nabot.synth.journal import Journal, OtherRun, locked, put_aside, recorded_settings
 from nabot.synth.judging import Judge
 from nabot.synth.loop import Ask, Ended, Loop, Plan, Progress, Row, in_order
 from nabot.synth.modes import MODES, Material
@@ -159,11 +159,12 @@ def generate_rows(request: GenerateRequest, watcher: GenerateWatcher = GenerateW
     material = request.material()
     with Signals() as signals, _asking(request, lambda: signals.number, watcher) as ask:
         if request.fresh:
-            put_aside(request.journal)
-            put_aside(request.out)
+            with locked(request.journal):  # not under the hands of a run that is still going on
+                put_aside(request.journal)
+                put_aside(request.out)
         recorded = recorded_settings(request.journal)
         if request.out.exists() and not recorded:
-            raise ConfigError(say("generate.out_exists", path=request.out))
+            raise OtherRun(say("generate.out_exists", path=request.out))
         # as many as when the run began, so that the questions stay the same if it goes on with another concurrency
         per_round = recorded.get("round", request.concurrency)
         with Journal(request.journal, {**request.settings(), "round": per_round}) as journal:
