@@ -131,7 +131,7 @@ def data_generate(
         Path | None, typer.Option("--passages", metavar="FILE", help=say("help.asked_passages"))
     ] = None,
     rows: Annotated[Path | None, typer.Option("--rows", metavar="FILE", help=say("help.asked_rows"))] = None,
-    language: Annotated[str, typer.Option("--language", metavar="en|ko", help=say("help.language"))] = "en",
+    language: Annotated[str, typer.Option("--language", metavar="en|ko", help=say("help.language"))] = "",
     seed: Annotated[int, typer.Option("--seed", help=say("help.seed"))] = 0,
     concurrency: Annotated[int, typer.Option("--concurrency", help=say("help.concurrency"))] = 4,
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help=say("help.timeout"))] = 300,

@@ -5,6 +5,7 @@ The teacher is an endpoint far away, or a model on this machine. Whatever ends a
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,7 +17,8 @@ from nabot.errors import ConfigError, Stopped, UpstreamError
 from nabot.recipes.signals import Signals
 from nabot.sources import Progress as Pulling
 from nabot.synth.budget import UNLIMITED, Budget
-from nabot.synth.journal import Journal, put_aside, recorded_settings
+from nabot.synth.content import language_of
+from nabot.synth.journal import Journal, OtherRun, locked, put_aside, recorded_settings
 from nabot.synth.judging import Judge
 from nabot.synth.loop import Ask, Ended, Loop, Plan, Progress, Row, in_order
 from nabot.synth.modes import MODES, Material
@@ -72,7 +74,7 @@ class GenerateRequest:
     seeds: Path | None = None  # None: those that come with nabot
     passages: Path | None = None  # what "grounded" asks about
     rows: Path | None = None  # what other modes rewrite
-    language: str = "en"
+    language: str = ""  # "": English of seeds; otherwise that of each passage or row, and none is left out for it
     seed: int = 0
     concurrency: int = 4
     budget: Budget = UNLIMITED
@@ -83,7 +85,7 @@ class GenerateRequest:
         if self.mode not in MODES:
             near = near_names(self.mode, list(MODES))
             raise ConfigError(say("generate.unknown_mode", seen=self.mode, near=near, known=", ".join(MODES)))
-        if self.language not in get_args(Language):
+        if self.language and self.language not in get_args(Language):
             raise ConfigError(say("generate.bad_language", seen=self.language))
         numbers = {"count": self.count, "concurrency": self.concurrency, "timeout": self.teacher.timeout_s}
         for name, value in numbers.items():
@@ -105,18 +107,22 @@ class GenerateRequest:
     def report(self) -> Path:
         return self.out.with_name(f"{self.out.stem}.report.json")
 
-    @property
-    def spoken(self) -> Language:
-        return "ko" if self.language == "ko" else "en"
-
     def material(self) -> Material:
         """What the mode draws on. Raises DataError for a file that cannot be used."""
         needs, rng = MODES[self.mode].needs, random.Random(self.seed)
+        spoken: Language = "ko" if self.language == "ko" else "en"
         if needs == "seeds":
-            return Material(self.spoken, rng, seeds=read_seeds(self.seeds) if self.seeds else own_seeds(self.spoken))
+            return Material(spoken, rng, seeds=read_seeds(self.seeds) if self.seeds else own_seeds(spoken))
         if needs == "passages":
-            return Material(self.spoken, rng, passages=read_passages(self._files()[needs]))
-        return Material(self.spoken, rng, rows=read_candidates(self._files()[needs]))
+            return Material(spoken, rng, passages=read_passages(self._files()[needs]))
+        rows = read_candidates(self._files()[needs])
+        if not self.language:
+            spoken = Counter(language_of(row.task.instruction) for row in rows).most_common(1)[0][0]
+        return Material(spoken, rng, rows=rows)
+
+    def kept_language(self) -> str:
+        """The only one in which rows are kept; "": any, because files of one's own say which it is."""
+        return self.language or ("en" if MODES[self.mode].needs == "seeds" else "")
 
     def _files(self) -> dict[str, Path]:
         """The files that were given, by their flag."""
@@ -127,7 +133,7 @@ class GenerateRequest:
         """What a run must not change when it goes on."""
         return {
             "mode": self.mode,
-            "language": self.language,
+            "language": self.kept_language(),
             "seed": self.seed,
             **self.teacher.settings(),
             **{flag: file_sha256(path) for flag, path in self._files().items()},
@@ -153,11 +159,12 @@ def generate_rows(request: GenerateRequest, watcher: GenerateWatcher = GenerateW
     material = request.material()
     with Signals() as signals, _asking(request, lambda: signals.number, watcher) as ask:
         if request.fresh:
-            put_aside(request.journal)
-            put_aside(request.out)
+            with locked(request.journal):  # not under the hands of a run that is still going on
+                put_aside(request.journal)
+                put_aside(request.out)
         recorded = recorded_settings(request.journal)
         if request.out.exists() and not recorded:
-            raise ConfigError(say("generate.out_exists", path=request.out))
+            raise OtherRun(say("generate.out_exists", path=request.out))
         # as many as when the run began, so that the questions stay the same if it goes on with another concurrency
         per_round = recorded.get("round", request.concurrency)
         with Journal(request.journal, {**request.settings(), "round": per_round}) as journal:
@@ -165,7 +172,7 @@ def generate_rows(request: GenerateRequest, watcher: GenerateWatcher = GenerateW
                 MODES[request.mode].mode(material),
                 ask,
                 journal,
-                Judge(_instructions(material), language=request.language, mark_toxic=request.mark_toxic),
+                Judge(_instructions(material), language=request.kept_language(), mark_toxic=request.mark_toxic),
                 Plan(request.count, per_round, request.teacher.name, request.budget),
                 save=lambda rows: _save(request.out, rows),
                 stopping=lambda: signals.number,

@@ -6,19 +6,18 @@ depends on has changed. What the stages hand on lies in BOT.making, in files tha
 
 import json
 import random
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from nabot.artifacts import json_lines, write_file
-from nabot.bot import MANIFEST, REPORT, is_unfinished
+from nabot.bot import BOTS, MANIFEST, REPORT, is_unfinished
+from nabot.data import read_exam
 from nabot.data.check import check
 from nabot.data.imports.importing import ImportRequest, files_in, import_files
 from nabot.data.imports.report import KINDS, FileReport
 from nabot.data.imports.types import Asked
-from nabot.data.language import written_in
 from nabot.data.repair import repair
 from nabot.errors import ConfigError
 from nabot.recipes.exam import ExamWatcher, examine
@@ -29,7 +28,8 @@ from nabot.recipes.runfiles import refuse_to_overwrite
 from nabot.recipes.settings import Settings
 from nabot.recipes.stages import Figures, Stage, Stages
 from nabot.recipes.tune import resume, tune
-from nabot.synth.budget import UNLIMITED, Budget
+from nabot.synth.budget import UNLIMITED, Budget, Tokens
+from nabot.synth.journal import OtherRun, locked
 from nabot.synth.rows import read_candidates, read_passages
 from nabot.text import say
 
@@ -52,7 +52,7 @@ class MakeRequest:
     exam: Path | None = None  # None: one is made
     assistant: str = ""
     mask: bool = False
-    language: str = ""  # "": that of most passages
+    language: str = ""  # of the questions that are kept; "": of each passage its own
     seed: int = 0
     concurrency: int = 4
     budget: Budget = UNLIMITED
@@ -61,7 +61,8 @@ class MakeRequest:
     @property
     def making(self) -> Path:
         """Where the stages' files lie."""
-        return self.out.with_name(f"{self.out.name}.making")
+        out = self.out if self.out.name not in ("", "..") else self.out.resolve()
+        return out.with_name(f"{out.name}.making")
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,15 @@ def make(request: MakeRequest, watcher: MakeWatcher = MakeWatcher()) -> dict[str
     """
     if not request.folder.is_dir():
         raise ConfigError(say("make.no_folder", path=request.folder))
-    if not (request.making / _RECORDS / "tune.json").exists():  # otherwise the bot that is there was made here
+    if request.out.resolve().is_relative_to(request.folder.resolve()):
+        elsewhere = request.folder.resolve().parent / BOTS / request.out.resolve().name
+        raise ConfigError(say("make.out_in_folder", out=request.out, folder=request.folder, elsewhere=elsewhere))
+    if request.exam:
+        read_exam(request.exam)  # what is wrong with it is told before anything is paid for
+    if not Stages(request.making / _RECORDS).is_own("tune", [request.out / MANIFEST]):
         refuse_to_overwrite(request.out, force=request.force)
-    request.making.mkdir(parents=True, exist_ok=True)
-    return _Making(request, watcher).run()
+    with locked(request.making / _RECORDS):
+        return _Making(request, watcher).run()
 
 
 class _Making:
@@ -98,25 +104,32 @@ class _Making:
         self._imported, self._preferences, self._passages = (at / f"{kind}.jsonl" for kind in KINDS)
         self._generated, self._reworded, self._rows = (at / f"{n}.jsonl" for n in ("generated", "reworded", "rows"))
         self._exam = request.exam or at / "exam.jsonl"
-        self._stages = Stages(at / _RECORDS, watcher.stage)
+        self._stages = Stages(at / _RECORDS, watcher.stage, self._told_aside)
+        self._spent = Tokens()
 
     def run(self) -> dict[str, Figures]:
         files = list(files_in(self._asked.folder))
         figures = {"import": self._run("import", self._import, files, self._import_told(files))}
+        sources = [path for path in (self._imported,) if path.exists()]
+        has_exam = bool(self._asked.exam)
         if self._passages.exists():
             about = self._generate_request("grounded", self._generated, passages=self._passages)
-            told = about.settings() | {"count": about.count}
-            figures["generate"] = self._run(
-                "generate", lambda begun: self._generate(about, begun), [self._passages], told
-            )
+            told = about.settings() | {"count": about.count, "budget": asdict(self._asked.budget)}
+            figures["generate"] = self._run("generate", lambda _: self._generate(about), [self._passages], told)
+            sources.append(self._generated)
+            tokens = figures["generate"]["tokens"]
+            self._spent = Tokens(tokens["in"], tokens["out"])
             if not self._asked.exam:
-                figures["questions"] = self._run("questions", self._questions, [self._generated], about.settings())
-        figures["check"] = self._run("check", self._check, [self._imported, self._generated, self._exam], {})
-        has_exam = self._exam.exists()
+                figures["questions"] = self._run("questions", self._questions, [self._generated], told)
+                has_exam = self._exam.exists()
+        exam = self._exam if has_exam else None
+        reads = [*sources, *filter(None, [exam])]
+        figures["check"] = self._run("check", lambda _: self._check(sources, exam), reads, {})
         if not has_exam:
             self._watcher.note(say("make.no_exam", fewest=FEWEST_QUESTIONS))
         told = {"base": self._asked.base, **self._asked.settings.as_dict()}
-        figures["tune"] = self._run("tune", self._tune, [self._rows, self._exam], told)
+        # not the exam: it measures what was learned, and another one is no reason to learn it again
+        figures["tune"] = self._run("tune", lambda begun: self._tune(exam, begun), [self._rows], told)
         if has_exam:
             figures["exam"] = self._run("exam", self._sit, [self._exam, self._asked.out / MANIFEST], {})
         return figures
@@ -130,7 +143,10 @@ class _Making:
             "tune": [self._asked.out / MANIFEST],
             "exam": [self._asked.out / REPORT / "report.json"],
         }[name]
-        return self._stages.run(Stage(name, reads, told, writes, work))
+        return self._stages.run(Stage(name, reads, told, writes, work, is_editable=name not in ("tune", "exam")))
+
+    def _told_aside(self, path: Path, aside: Path) -> None:
+        self._watcher.note(say("make.kept_aside", path=path, aside=aside))
 
     # ---- the stages
 
@@ -139,7 +155,7 @@ class _Making:
         return {"assistant": self._asked.assistant, "mask": self._asked.mask, "names": names}
 
     def _import(self, _begun: bool) -> Figures:
-        for stale in (self._imported, self._preferences, self._passages, self._generated):
+        for stale in (self._imported, self._preferences, self._passages):
             stale.unlink(missing_ok=True)
         request = ImportRequest(
             paths=(self._asked.folder,),
@@ -157,46 +173,51 @@ class _Making:
 
     def _generate_request(self, mode: str, out: Path, **files: Path) -> GenerateRequest:
         passages = read_passages(self._passages)
-        languages = Counter("ko" if written_in(passage.text, "ko") else "en" for passage in passages)
         return GenerateRequest(
             out=out,
             mode=mode,
             count=self._asked.count or ROWS_A_PASSAGE * len(passages),
             teacher=self._asked.teacher,
-            language=self._asked.language or languages.most_common(1)[0][0],
+            language=self._asked.language,
             seed=self._asked.seed,
             concurrency=self._asked.concurrency,
             budget=self._asked.budget,
             **files,  # type: ignore[arg-type]
         )
 
-    def _generate(self, request: GenerateRequest, begun: bool) -> Figures:
-        """Answers that were paid for stay in the journal, and with other settings that is kept aside."""
-        report = generate_rows(replace(request, fresh=not begun), self._watcher.generate)
+    def _generate(self, request: GenerateRequest) -> Figures:
+        """Goes on with the journal that is there; one of other settings or questions is kept aside."""
+        try:
+            report = generate_rows(request, self._watcher.generate)
+        except OtherRun as other:
+            self._watcher.note(say("make.asked_anew", why=str(other).splitlines()[0]))
+            report = generate_rows(replace(request, fresh=True), self._watcher.generate)
+        if report["ended"] == "budget":
+            self._watcher.note(say("generate.ended.budget"))
         return {key: report[key] for key in ("rows", "answers", "tokens", "cost", "ended", "dropped")}
 
-    def _questions(self, begun: bool) -> Figures:
-        """An exam: what the bot is to learn, asked in other words."""
+    def _questions(self, _begun: bool) -> Figures:
+        """An exam: what the bot is to learn, asked in other words, with what is left of the budget."""
         self._exam.unlink(missing_ok=True)
         asked = self._asked.making / "asked.jsonl"
         rows = [row for row in json_lines(self._generated) if _can_be_marked(row)]
         random.Random(self._asked.seed).shuffle(rows)
         chosen = rows[:MOST_QUESTIONS]
-        if len(chosen) < FEWEST_QUESTIONS:
+        budget = self._asked.budget.less(self._spent)
+        if len(chosen) < FEWEST_QUESTIONS or not budget:
             return {"questions": 0}
         _write_rows(asked, chosen)
-        request = replace(self._generate_request("reworded", self._reworded, rows=asked), count=len(chosen))
-        self._generate(request, begun)
+        request = self._generate_request("reworded", self._reworded, rows=asked)
+        self._generate(replace(request, count=len(chosen), budget=budget))
         questions = list(exam_rows(read_candidates(self._reworded))) if self._reworded.exists() else []
         if len(questions) >= FEWEST_QUESTIONS:
             _write_rows(self._exam, questions)
         return {"questions": len(questions)}
 
-    def _check(self, _begun: bool) -> Figures:
+    def _check(self, sources: list[Path], exam: Path | None) -> Figures:
         """The rows of both kinds without what can be repaired; what only a person can decide is told, and stays."""
-        sources = [path for path in (self._imported, self._generated) if path.exists()]
         repaired = repair(sources, self._rows, force=True)
-        report = check([self._rows], exam=self._exam if self._exam.exists() else None)
+        report = check([self._rows], exam=exam)
         if report.faults:
             self._watcher.note(say("make.faults", count=len(report.faults), path=self._rows))
         return {
@@ -206,7 +227,7 @@ class _Making:
             "faults": len(report.faults),
         }
 
-    def _tune(self, begun: bool) -> Figures:
+    def _tune(self, exam: Path | None, begun: bool) -> Figures:
         out = self._asked.out
         if begun and is_unfinished(out):
             return resume(out, self._watcher.tune)
@@ -217,7 +238,7 @@ class _Making:
             out=out,
             base=self._asked.base,
             settings=self._asked.settings,
-            exam=self._exam if self._exam.exists() else None,
+            exam=exam,
             force=True,  # `make` has looked: the bot that is there is its own
         )
         return tune(request, self._watcher.tune)

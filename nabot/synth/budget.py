@@ -5,7 +5,7 @@ can take is set aside, and a request for which that is too much is never sent.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nabot.conversation import Conversation
 from nabot.errors import ConfigError
@@ -72,6 +72,13 @@ class Budget:
         return (self.max_tokens is None or tokens.total <= self.max_tokens) and (
             self.max_cost is None or self.cost(tokens) <= self.max_cost
         )
+
+    def less(self, spent: Tokens) -> "Budget | None":
+        """What is left of it; None if nothing is."""
+        tokens = None if self.max_tokens is None else self.max_tokens - spent.total
+        cost = None if self.max_cost is None else self.max_cost - self.cost(spent)
+        is_spent = (tokens is not None and tokens <= 0) or (cost is not None and cost <= 0)
+        return None if is_spent else replace(self, max_tokens=tokens, max_cost=cost)
 
 
 UNLIMITED = Budget()

@@ -40,6 +40,11 @@ def language_of(text: str) -> Language:
     return "ko" if scripts(text)["hangul"] and written_in(text, "ko") else "en"
 
 
+def answers_in(text: str, language: Language) -> bool:
+    """Whether a teacher that was asked in `language` wrote `text` in it; words that it quotes may be in another one."""
+    return language_of(text) == language or written_in(text, language)
+
+
 def content(text: str) -> set[str]:
     """The words of `text` that carry meaning, by their beginnings."""
     words = _WORD.findall(unicodedata.normalize("NFC", text).casefold())

@@ -53,21 +53,38 @@ def put_aside(path: Path) -> Path | None:
     return path.rename(place)
 
 
+class OtherRun(ConfigError):
+    """The answers that lie there belong to a run with other settings, or to other questions; with `fresh` they are kept aside."""
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """`path`, which need not be there, belongs to this process. Raises ConfigError if it belongs to another one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise ConfigError(say("journal.in_use", path=path)) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # another process may look at it just now
+            os.unlink(lock.lock_file)
+        lock.release()
+
+
 class Journal:
     """The answers of one run, by the number of their request from 0. One process at a time; close it when done."""
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         """Begins a journal, or goes on with one.
 
-        Raises ConfigError if its run had other settings, or is still running, and CheckpointError if it is damaged.
+        Raises OtherRun if its run had other settings, ConfigError if it is still running, CheckpointError if it is damaged.
         """
         self.path, self._settings = path, dict(settings)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
-        try:
-            self._lock.acquire(timeout=0)
-        except filelock.Timeout as error:
-            raise ConfigError(say("journal.in_use", path=path)) from error
+        self._lock = contextlib.ExitStack()
+        self._lock.enter_context(locked(path))
         self._file: io.FileIO | None = None  # until there is something to write
         try:
             self._answers = self._read()
@@ -86,20 +103,18 @@ class Journal:
         """Lets another process have it."""
         if self._file:
             self._file.close()
-        with contextlib.suppress(OSError):  # another process may look at it just now
-            os.unlink(self._lock.lock_file)
-        self._lock.release()
+        self._lock.close()
 
     def __len__(self) -> int:
         return len(self._answers)
 
     def answer(self, number: int, prompt: str) -> Completion | None:
-        """What was answered to this request; None if it was not. Raises ConfigError if another prompt had its number."""
+        """What was answered to this request; None if it was not. Raises OtherRun if another prompt had its number."""
         if number not in self._answers:
             return None
         asked, completion = self._answers[number]
         if asked != prompt:
-            raise ConfigError(say("journal.other_prompt", path=self.path, number=number))
+            raise OtherRun(say("journal.other_prompt", path=self.path, number=number))
         return completion
 
     def add(self, number: int, prompt: str, completion: Completion) -> None:
@@ -145,7 +160,7 @@ class Journal:
         changed = [key for key in {**then, **now} if then.get(key) != now.get(key)]
         if changed:
             listed = ", ".join(say("journal.change", name=key, then=then.get(key), now=now.get(key)) for key in changed)
-            raise ConfigError(say("journal.other_settings", path=self.path, changed=listed))
+            raise OtherRun(say("journal.other_settings", path=self.path, changed=listed))
 
     def _write(self, record: Mapping[str, Any]) -> None:
         with explained_disk_errors(self.path):

@@ -100,8 +100,8 @@ class Judge:
 
     def _keep(self, found: Candidate, toxic: Reason | None) -> Kept:
         instruction = found.task.instruction
-        nearest = self._pool.most_similar(instruction, 1).texts
-        text, score = (self._texts[nearest[0].place], nearest[0].score) if nearest else ("", 0.0)
+        nearest = self._pool.nearest(instruction)
+        text, score = (self._texts[nearest.place], nearest.score) if nearest else ("", 0.0)
         self._rows.add(_row(found.task))
         self._texts.append(instruction)
         self._pool.add(instruction)

@@ -19,6 +19,7 @@ import numpy as np
 
 from nabot.synth.rouge import LIMIT, common_words, f_measure, require_rapidfuzz, words
 
+_ROUNDING = 1e-9  # of a bound, which is computed in another order than what it bounds
 Ints = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 
@@ -78,6 +79,36 @@ class Pool:
             if score > LIMIT:
                 return Near(place, score)
         return None
+
+    def nearest(self, text: str) -> Near | None:
+        """What `most_similar` puts first, without a look at most of the pool; None if the pool is empty.
+
+        The words that two texts share, in whatever order, are a bound of what they have in common in order. So texts are
+        compared from the highest bound downwards, until none that is left can be nearer than what was found.
+        """
+        if not len(self):
+            return None
+        found = words(text)
+        ours, bounds = self._known(found), self._bounds(found)
+        best = Near(0, 0.0)
+        promising = np.flatnonzero(bounds)
+        for place in promising[np.argsort(-bounds[promising], kind="stable")].tolist():
+            if bounds[place] < best.score - _ROUNDING:
+                break
+            theirs = self._words[place]
+            score = f_measure(common_words(ours, theirs), len(ours), len(theirs))
+            if score > best.score or (score == best.score and place < best.place):
+                best = Near(place, score)
+        return best
+
+    def _bounds(self, found: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        """For each text the F-measure that it could have with `found` if the words that both have stood in one order."""
+        ours = np.zeros(len(self._ids), np.int64)
+        ours[self._numbers(found)] = 1
+        starts = np.frombuffer(self._starts, np.int64)
+        ends = np.append(starts[1:], len(self._shared))
+        counted = np.append(0, np.cumsum(ours[np.frombuffer(self._shared, np.int64)]))
+        return 2 * (counted[ends] - counted[starts]) / np.maximum(1, len(found) + ends - starts)
 
     def most_similar(self, text: str, count: int = 10) -> Nearest:
         """Compares `text` with everything: in proportion to the pool, where `near_copy` is not."""

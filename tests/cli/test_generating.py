@@ -231,6 +231,46 @@ def test_ctrl_c_waits_for_the_answers_on_their_way_and_says_how_to_go_on(capsys)
     assert scan_file(Path("rows.jsonl")).conversations
 
 
+def in_its_language(body, number):
+    """A row in the language of what is asked about."""
+    if "질문" in asked(body):
+        return says("질문: 달카페는 몇 시에 여나요?\n근거: 달카페는 9시에 엽니다\n답변: 달카페는 9시에 엽니다.")
+    return says("Question: When does Café Nabi open?\nQuote: Café Nabi opens at 9:00\nAnswer: Café Nabi opens at 9:00.")
+
+
+def passages(*texts):
+    lines = (json.dumps({"text": text, "source": "s", "place": ""}, ensure_ascii=False) for text in texts)
+    Path("passages.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+
+def test_passages_are_asked_about_each_in_its_language_and_none_is_dropped_for_it():
+    passages("달카페는 9시에 엽니다. 월요일은 쉽니다.", "Café Nabi opens at 9:00 and closes at 18:30.")
+    with serving(in_its_language) as server:
+        assert generate(server, "--mode", "grounded", "--passages", "passages.jsonl", "--count", 2) == 0
+    questions = {row.messages[0].content for _, row in scan_file(Path("rows.jsonl")).conversations}
+    assert questions == {"달카페는 몇 시에 여나요?", "When does Café Nabi open?"}
+
+
+def test_a_language_that_was_asked_for_leaves_others_out():
+    passages("달카페는 9시에 엽니다. 월요일은 쉽니다.", "Café Nabi opens at 9:00 and closes at 18:30.")
+    with serving(in_its_language) as server:
+        assert (
+            generate(server, "--mode", "grounded", "--passages", "passages.jsonl", "--count", 2, "--language", "ko")
+            == 0
+        )
+    assert len(scan_file(Path("rows.jsonl")).conversations) == 1
+    assert json.loads(Path("rows.report.json").read_text())["dropped"]["other_language"]
+
+
+def test_korean_rows_are_rewritten_in_korean():
+    row = [{"role": "user", "content": "달카페는 몇 시에 여나요?"}, {"role": "assistant", "content": "9시요."}]
+    Path("mine.jsonl").write_text(json.dumps({"messages": row}), encoding="utf-8")
+    with serving(in_turn(says("### 응답 1\n달카페는 아침 9시에 문을 엽니다."))) as server:
+        assert generate(server, "--mode", "koalpaca", "--rows", "mine.jsonl", "--count", 1) == 0
+    assert "한국어로 답하세요" in asked(server.bodies[0])
+    assert len(scan_file(Path("rows.jsonl")).conversations) == 1
+
+
 # ---- wrong input
 
 

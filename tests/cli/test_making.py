@@ -117,6 +117,82 @@ def test_an_exam_of_ones_own_is_sat_and_none_is_made(tiny_model_folder, capsys):
     assert "questions" not in figures
 
 
+def test_an_exam_that_is_not_there_is_told_before_anything_is_paid_for(tiny_model_folder, capsys):
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder, "--exam", "nowhere.jsonl") in (2, 3)
+        assert not server.bodies
+    assert "nowhere.jsonl" in capsys.readouterr().err
+
+
+def test_another_exam_has_nothing_learned_again(tiny_model_folder, capsys):
+    question = {"messages": [{"role": "user", "content": "What does the canoe cost?"}], "accept": ["27"]}
+    Path("exam.jsonl").write_text(json.dumps(question))
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder) == 0
+        capsys.readouterr()
+        assert make(server, tiny_model_folder, "--exam", "exam.jsonl", "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["exam"]["results"]["tuned"]["questions"] == 1
+    assert "tune: nothing has changed" in err
+
+
+def test_rows_that_a_person_changed_are_learned_as_they_are(tiny_model_folder, capsys):
+    rows = Path("bots/lake.making/rows.jsonl")
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder) == 0
+        asked = len(server.bodies)
+        rows.write_text(rows.read_text().replace("Welcome to Lake House.", "Be welcome."))
+        capsys.readouterr()
+        assert make(server, tiny_model_folder) == 0
+        assert len(server.bodies) == asked
+    assert "Be welcome." in rows.read_text()
+    assert "Be welcome." in Path("bots/lake/run/conversations.jsonl").read_text()
+    assert capsys.readouterr().err.count("nothing has changed") == 4
+
+
+def test_more_rows_ask_only_for_what_is_missing(tiny_model_folder):
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder, "--count", "4") == 0
+        assert sum("In other words:" not in body["messages"][-1]["content"] for body in server.bodies) == 1
+        assert make(server, tiny_model_folder, "--count", "8") == 0
+        assert sum("In other words:" not in body["messages"][-1]["content"] for body in server.bodies) == 2
+    assert not Path("bots/lake.making/generated.journal.1.jsonl").exists()
+
+
+def test_the_budget_is_for_all_that_is_asked_and_a_larger_one_goes_on(tiny_model_folder, capsys):
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder, "--max-tokens-total", "3500", "--json") == 0
+        figures = json.loads(capsys.readouterr().out)
+        asked = [body["messages"][-1]["content"] for body in server.bodies]
+        spent = figures["generate"]["tokens"]["in"] + figures["generate"]["tokens"]["out"]
+        reworded = Path("bots/lake.making/reworded.report.json")
+        more = json.loads(reworded.read_text())["tokens"] if reworded.exists() else {"in": 0, "out": 0}
+        assert spent + more["in"] + more["out"] <= 3500
+        assert make(server, tiny_model_folder, "--max-tokens-total", "99000", "--json") == 0
+        figures = json.loads(capsys.readouterr().out)
+    assert figures["generate"]["rows"] == figures["questions"]["questions"] == 8
+    all_asked = [body["messages"][-1]["content"] for body in server.bodies]
+    assert not any(text in all_asked[len(asked) :] for text in asked)
+
+
+@pytest.mark.parametrize("out", ["papers/bot", "papers"])
+def test_a_bot_among_the_files_that_it_is_made_of_is_refused(out: str, tiny_model_folder, capsys):
+    assert run(["make", "papers", "--base", str(tiny_model_folder), "--out", out]) == 2
+    assert "--out" in capsys.readouterr().err
+    assert sorted(path.name for path in Path("papers").iterdir()) == ["broken.pdf", "chat.jsonl", "prices.md"]
+
+
+def test_documents_that_are_gone_leave_no_rows_and_no_exam_behind(tiny_model_folder, capsys):
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder) == 0
+        Path("papers/prices.md").unlink()
+        capsys.readouterr()
+        assert make(server, tiny_model_folder, "--json") == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["check"]["rows"] == 1
+    assert "exam" not in figures
+
+
 def test_chats_and_tables_alone_need_no_teacher(tiny_model_folder, capsys):
     Path("papers/prices.md").unlink()
     rows = [{"question": f"What is {i} and {i}?", "answer": f"It is {2 * i}."} for i in range(8)]

@@ -17,8 +17,8 @@ class Copying:
         self.source.write_text("tea")
         self.stages = Stages(folder / "stages")
 
-    def run(self, work: Callable[[bool], Figures] | None = None) -> Figures:
-        return self.stages.run(Stage("copy", [self.source], self.told, [self.copy], work or self._work))
+    def run(self, work: Callable[[bool], Figures] | None = None, *, is_editable: bool = False) -> Figures:
+        return self.stages.run(Stage("copy", [self.source], self.told, [self.copy], work or self._work, is_editable))
 
     def _work(self, begun_before: bool) -> Figures:
         self.begun_before.append(begun_before)
@@ -63,6 +63,46 @@ def test_a_result_that_is_gone_or_was_changed_is_made_again(copying: Copying, da
     damage(copying.copy)
     copying.run()
     assert copying.copy.read_text() == "TEA"
+
+
+def test_a_result_that_people_may_change_is_used_as_it_has_become(copying: Copying):
+    copying.run(is_editable=True)
+    copying.copy.write_text("mine")
+    copying.run(is_editable=True)
+    assert (copying.copy.read_text(), len(copying.begun_before)) == ("mine", 1)
+    copying.copy.unlink()
+    copying.run(is_editable=True)
+    assert copying.copy.read_text() == "TEA"
+
+
+def test_what_a_person_changed_is_kept_aside_when_it_has_to_be_made_anew(copying: Copying, tmp_path: Path):
+    heard: list[tuple[Path, Path]] = []
+    copying.stages = Stages(tmp_path / "stages", on_aside=lambda *paths: heard.append(paths))
+    copying.run(is_editable=True)
+    copying.copy.write_text("mine")
+    copying.source.write_text("coffee")
+    copying.run(is_editable=True)
+    assert copying.copy.read_text() == "COFFEE"
+    assert heard == [(copying.copy, tmp_path / "out.1.txt")]
+    assert (tmp_path / "out.1.txt").read_text() == "mine"
+
+
+def test_a_stage_knows_its_own_results_also_while_they_are_being_replaced(copying: Copying):
+    def is_own() -> bool:
+        return copying.stages.is_own("copy", [copying.copy])
+
+    def cut_off(_: bool) -> Figures:
+        raise KeyboardInterrupt
+
+    assert not is_own()
+    copying.run()
+    assert is_own()
+    copying.told = {"case": "lower"}
+    with pytest.raises(KeyboardInterrupt):
+        copying.run(cut_off)
+    assert is_own()
+    copying.copy.write_text("somebody else's")
+    assert not is_own()
 
 
 def test_a_stage_that_was_cut_off_hears_of_it(copying: Copying):

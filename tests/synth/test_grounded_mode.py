@@ -53,6 +53,16 @@ def test_a_row_is_closed_book_and_carries_its_evidence():
     assert (row.evidence, row.sources, row.invented) == ("Café Nabi opens at 9:00", ("nabi.pdf page 3",), False)
 
 
+def test_a_question_in_another_language_than_its_passage_is_none():
+    assert slugs(taken("질문: 카페 나비는 언제 여나요?\n근거: Café Nabi opens at 9:00\n답변: 9시에 엽니다.")) == [
+        "other_language"
+    ]
+    (row,) = taken(
+        "질문: 카페 나비는 언제 여나요?\n근거: 오전 9시에 열고\n답변: 오전 9시에 엽니다.", passages=(KOREAN,)
+    )
+    assert row.task.instruction == "카페 나비는 언제 여나요?"
+
+
 def test_with_passage_it_has_the_passage_beside_the_question():
     (row,) = taken(OPEN, with_passage=True)
     assert row.task.input == HOURS.text

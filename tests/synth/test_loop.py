@@ -48,7 +48,7 @@ class Listed:
 
 
 def alpaca(seed=0):
-    return MODES["alpaca"](Material("en", random.Random(seed), SEEDS))
+    return MODES["alpaca"].mode(Material("en", random.Random(seed), SEEDS))
 
 
 class Run:

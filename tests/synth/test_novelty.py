@@ -97,6 +97,22 @@ def test_the_most_similar_are_the_best_of_all_scores(texts, asked):
     assert nearest.mean == pytest.approx(sum(scores) / max(1, len(scores)), abs=1e-12)
 
 
+@relaxed
+@given(TEXTS, st.sampled_from(["", "a b c d", "h g", "zz"]))
+def test_the_nearest_is_the_most_similar(texts, asked):
+    pool = Pool(texts)
+    assert [pool.nearest(asked)] == [*pool.most_similar(asked, count=1).texts, *([None] if not texts else [])]
+
+
+def test_for_the_nearest_few_texts_of_a_large_pool_are_compared_in_full(monkeypatch):
+    texts = instructions(random.Random(0), 4020)
+    pool, compared = Pool(texts[:4000]), []
+    monkeypatch.setattr("nabot.synth.novelty.common_words", lambda *pair: compared.append(pair) or common_words(*pair))
+    for text in texts[4000:]:
+        assert pool.nearest(text) == pool.most_similar(text, 1).texts[0]
+    assert len(compared) < 20 * len(pool) / 20
+
+
 def test_hardly_any_text_of_a_large_pool_is_compared_in_full(monkeypatch):
     texts = instructions(random.Random(0), 4100)
     pool, compared = Pool(texts[:4000]), []

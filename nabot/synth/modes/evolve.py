@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from nabot.conversation import Conversation
 from nabot.data.sentences import num_words
 from nabot.synth.asking import Candidate, Prompt
-from nabot.synth.content import content, language_of
+from nabot.synth.content import answers_in, content, language_of
 from nabot.synth.parsing import CUT
 from nabot.synth.seeds import Language
 from nabot.synth.tasks import Reason, Rejected, Task
@@ -116,7 +116,7 @@ class Evolve:
     """`depth` rounds over `rows` (tasks with where they come from); a row that was accepted is what the next round begins with.
 
     An input becomes part of the instruction. Sources are those of the row, and the ways that it went. Reasons: "cut_off",
-    "empty_instruction", "copies_prompt", "no_more_information", and of answers "empty_output", "sorry", "only_fillers".
+    "empty_instruction", "other_language", "copies_prompt", "no_more_information", and of answers "empty_output", "sorry", "only_fillers".
     """
 
     name = "evolve"
@@ -194,6 +194,8 @@ def _no_evolution(text: str, finish: str, line: _Line) -> Reason | None:
         return Reason("cut_off")
     if not text:
         return Reason("empty_instruction")
+    if not answers_in(text, language_of(_whole(line.row.task))):
+        return Reason("other_language")
     if copied := _COPIED.search(text):
         return Reason("copies_prompt", copied.group())
     new = content(text) - content(_whole(line.row.task))

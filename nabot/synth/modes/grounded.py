@@ -23,7 +23,7 @@ from nabot.conversation import Conversation
 from nabot.data.answers import refuses
 from nabot.data.imports.types import Passage
 from nabot.synth.asking import Candidate, Prompt
-from nabot.synth.content import content, language_of, numbers
+from nabot.synth.content import answers_in, content, language_of, numbers
 from nabot.synth.grounding import declines, find_quote, leans_on_something, speaks_of_passage, too_short, unsupported
 from nabot.synth.pairs import Pair, parse_pairs
 from nabot.synth.rouge import require_rapidfuzz
@@ -121,7 +121,7 @@ class Grounded:
     """`rows_per_passage` rows about each passage, of which `unanswerable` (a share) say that something is not known.
 
     A prompt asks for up to `pairs_per_prompt`, which small models with contexts of 2,048 tokens can still hold.
-    Reasons beside those of `parse_pairs`: "no_quote", "quote_too_short", "quote_not_in_passage", "answer_unsupported",
+    Reasons beside those of `parse_pairs`: "other_language", "no_quote", "quote_too_short", "quote_not_in_passage", "answer_unsupported",
     "speaks_of_passage", "not_standing_alone", and for questions without an answer "surplus_unanswerable" (more than were
     asked for), "perhaps_answered" (all its words stand in the passage), "answered_elsewhere" (another passage has them).
     Raises ConfigError without rapidfuzz.
@@ -254,6 +254,8 @@ def _source(passage: Passage) -> str:
 
 def _unclear(question: str, about: _Asking) -> Reason | None:
     """Why somebody who has not seen the passage would not understand `question`."""
+    if not answers_in(question, about.language):
+        return Reason("other_language")
     if seen := speaks_of_passage(question):
         return Reason("speaks_of_passage", seen)
     if seen := leans_on_something(question):

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from nabot.conversation import Conversation
-from nabot.data.language import written_in
 from nabot.synth.asking import Candidate, Prompt
+from nabot.synth.content import answers_in, language_of
 from nabot.synth.novelty import Pool
 from nabot.synth.seeds import Language
 from nabot.synth.tasks import Reason, Rejected, Task
@@ -37,7 +37,7 @@ _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 
 
 class Reworded:
-    """Each of `tasks` once. Reasons: "malformed_item" (no question), "near_copy" (of the question), "lost_number"."""
+    """Each of `tasks` once. Reasons: "malformed_item" (no question), "other_language", "near_copy" (of the question), "lost_number"."""
 
     name = "reworded"
 
@@ -52,7 +52,7 @@ class Reworded:
             candidate = self._left.popleft()
             self._asked.append(candidate)
             question = candidate.task.instruction
-            text = _PROMPT["ko" if written_in(question, "ko") else "en"].format(question=question)
+            text = _PROMPT[language_of(question)].format(question=question)
             prompts.append(Prompt(self.name, Conversation.ask(text), self._sampling, candidate.sources))
         return prompts
 
@@ -78,6 +78,8 @@ def _question(text: str) -> str:
 def _unusable(question: str, before: str) -> Reason | None:
     if not question or not re.search(r"[?？]|[요까]\W*\Z", question):
         return Reason("malformed_item")
+    if not answers_in(question, language_of(before)):
+        return Reason("other_language")
     if Pool([before]).near_copy(question):
         return Reason("near_copy", before)
     lost = set(_NUMBER.findall(before)) - set(_NUMBER.findall(question))
