@@ -63,6 +63,17 @@ def load(path: Path, file: Traversable, name: str) -> Any | Fault:
         raise DataError(say("data.chat.locked_zip", path=path, reason=error)) from error
 
 
+@contextmanager
+def unpacking(path: Path, name: str) -> Iterator[None]:
+    """Around reading a member piece by piece. Raises DataError if it is damaged or wants a password."""
+    try:
+        yield
+    except _BROKEN as error:
+        raise DataError(say("data.chat.damaged_zip", path=path, reason=f"{name}: {error}")) from error
+    except RuntimeError as error:  # zipfile's word for a password
+        raise DataError(say("data.chat.locked_zip", path=path, reason=error)) from error
+
+
 def _begins_as_zip(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(len(ZIP_BEGINS)) == ZIP_BEGINS
