@@ -267,6 +267,13 @@ def test_a_format_that_was_named_is_taken_whatever_the_file_looks_like(tmp_path:
         assert rows_of(tmp_path / f"{name}.jsonl")[0]["messages"][0]["content"] == question
 
 
+def test_the_flags_to_type_name_columns_that_have_a_name(tmp_path: Path):
+    table = tmp_path / "a.csv"
+    table.write_text("Frage,,Antwort\nTee?,,Ja.\n", encoding="utf-8")
+    with pytest.raises(DataError, match='--map "question=Frage" --map "answer=Antwort"'):
+        imported(table, out=tmp_path / "out.jsonl")
+
+
 def test_every_format_has_a_name_of_its_own(tmp_path: Path):
     names = [one.name for one in (*READERS, *LAYOUTS)]
     assert len(names) == len(set(names))

@@ -18,7 +18,7 @@ import pytest
 from nabot.conversation import Conversation
 from nabot.data.faults import Fault
 from nabot.data.files import conversations_from
-from nabot.data.imports.chats import CHATS
+from nabot.data.imports.chats import CHATS, archives
 from nabot.data.imports.types import Asked, Dropped, Item, Reader
 from nabot.errors import DataError
 
@@ -152,6 +152,16 @@ def test_a_damaged_member_is_a_fault_and_the_rest_is_read(tmp_path: Path):
     at = info.header_offset + 30 + len(info.filename)
     content[at : at + 20] = bytes(20)
     path.write_bytes(bytes(content))
+    found = outcome("slack/workspace", "미나", path)
+    assert found["faults"] == ["1:unreadable_member"]
+    assert found["conversations"] == outcome("slack/workspace", "미나")["conversations"]
+
+
+def test_a_member_that_unpacks_to_more_than_anybody_wrote_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(archives, "_MOST_CHARACTERS", 10_000)
+    path = zipped(EXPORTS / "slack" / "workspace", tmp_path / "export.zip")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("random/2024-03-05.json", "[" + " " * 10_000 + "]")
     found = outcome("slack/workspace", "미나", path)
     assert found["faults"] == ["1:unreadable_member"]
     assert found["conversations"] == outcome("slack/workspace", "미나")["conversations"]
