@@ -7,6 +7,7 @@ from nabot.artifacts import write_file
 from nabot.cli.output import console, put_json, tell
 from nabot.cli.rows import renderer_of
 from nabot.data import read_conversations
+from nabot.data.faults import ascii_escapes
 from nabot.data.imports.outputs import require_new
 from nabot.data.stats import MOST_PARSED, Spread, Stats, measure
 from nabot.errors import ConfigError
@@ -53,7 +54,7 @@ def _overlap(seeds: Path) -> Callable[[str], float]:
 
 
 def _title(paths: list[Path], stats: Stats) -> str:
-    names = ", ".join(path.name for path in paths[:3]) + ", …" * (len(paths) > 3)
+    names = ", ".join(ascii_escapes(path.name) for path in paths[:3]) + ", …" * (len(paths) > 3)
     return say("stats.picture.title", files=names, rows=counted("count.rows", stats.rows))
 
 

@@ -33,7 +33,12 @@ def tell(message: str) -> None:
 
 def put_json(value: dict[str, Any]) -> None:
     """The one line of `--json`."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() not in ("utf-8", "utf8")) + "\n")
+    text = json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() not in ("utf-8", "utf8"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # the name of a file, in another encoding than this machine's
+        text = json.dumps(value)
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 

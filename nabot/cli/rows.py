@@ -8,7 +8,7 @@ from nabot.cli.bars import picture
 from nabot.cli.output import console, counting_rows, pulling, put_json, tell
 from nabot.conversation import Conversation
 from nabot.data.check import CheckReport, Measure, Measured, check
-from nabot.data.faults import FAULTS_LISTED, listing
+from nabot.data.faults import FAULTS_LISTED, Problem, listing, problem
 from nabot.data.files import scan_file
 from nabot.data.repair import Fit, Repaired, repair
 from nabot.errors import ConfigError, DataError
@@ -63,13 +63,13 @@ def _measure(renderer: Renderer) -> Measure:
 
 
 def _fit(renderer: Renderer | None, max_tokens: int) -> Fit:
-    def fitted(conversation: Conversation) -> Conversation | None:
+    def fitted(conversation: Conversation) -> Conversation | Problem | None:
         if renderer is None:
             return conversation
         try:
             return renderer.fitting(conversation, max_tokens)
-        except DataError:  # the template refuses it
-            return None
+        except DataError as error:  # the template refuses it
+            return problem("not_renderable", reason=error)
 
     return fitted
 

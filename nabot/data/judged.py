@@ -128,7 +128,8 @@ def _flags(names: Sequence[str], rows: Sequence[Row]) -> str:
     def num_characters(name: str) -> int:
         return sum(len(row[name]) for row in rows if isinstance(row.get(name), str))
 
-    longest = sorted(sorted(names, key=num_characters, reverse=True)[:2], key=list(names).index)
+    named = [name for name in names if name.strip()]  # --map takes nothing else
+    longest = sorted(sorted(named, key=num_characters, reverse=True)[:2], key=named.index)
     return " ".join(f'--map "{ours}={theirs}"' for ours, theirs in zip(("question", "answer"), longest, strict=False))
 
 

@@ -116,11 +116,14 @@ def apportioned(shares: Sequence[float], total: int) -> list[int]:
 
 
 def _shares(sources: Sequence[Source], sizes: Sequence[int], temperature: float, limit: int | None) -> list[float]:
+    limited = [min(size, limit or size) for size in sizes]
+    largest = max(limited, default=1)  # powers of shares of it cannot overflow
     weights = [
-        source.weight if source.weight is not None else min(size, limit or size) ** (1 / temperature)
-        for source, size in zip(sources, sizes, strict=True)
+        source.weight if source.weight is not None else (size / largest) ** (1 / temperature)
+        for source, size in zip(sources, limited, strict=True)
     ]
-    return [weight / sum(weights) for weight in weights]
+    most = max(weights, default=1.0)  # nor can the sum of shares of the largest weight
+    return [weight / most / sum(other / most for other in weights) for weight in weights]
 
 
 def _require_settings(sources: Sequence[Source], num_rows: int | None, temperature: float, limit: int | None) -> None:

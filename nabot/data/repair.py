@@ -16,7 +16,7 @@ from nabot.conversation import Conversation
 from nabot.data.characters import cleaned, damages
 from nabot.data.check import Progress, repeated
 from nabot.data.collisions import template_mark
-from nabot.data.faults import Fault, problem
+from nabot.data.faults import Fault, Problem, problem
 from nabot.data.files import Scan
 from nabot.data.imports.outputs import Outputs, require_new
 from nabot.data.imports.types import Preference
@@ -29,7 +29,8 @@ from nabot.data.validate import conversation_or_problems
 from nabot.errors import DataError
 from nabot.text import say
 
-Fit = Callable[[Conversation], Conversation | None]  # without its oldest turns that are too many; None: nothing fits
+# without its oldest turns that are too many; None: nothing fits; or what else is wrong with it
+Fit = Callable[[Conversation], Conversation | Problem | None]
 
 
 @dataclass
@@ -87,7 +88,7 @@ def _repaired(path: Path, fit: Fit, done: Repaired, on_progress: Progress) -> Sc
         found, repairs = _repaired_row(row)
         if isinstance(found, Conversation) and (shorter := fit(found)) != found:
             repairs.add("too_long")
-            found = shorter or [problem("too_long_alone")]
+            found = shorter if isinstance(shorter, Conversation) else [shorter or problem("too_long_alone")]
         if isinstance(found, Conversation):
             scan.conversations.append((row.number, found))
             done.repairs.update(repairs)

@@ -1,11 +1,12 @@
-"""The progress of a tuning run, on terminals of any width."""
+"""The progress of a tuning run, on terminals of any width; and the one line of --json."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 from rich.text import Text
 
-from nabot.cli.output import LineBar
+from nabot.cli.output import LineBar, put_json
 from nabot.recipes.showing import StepLine
 
 NUMBERS = ("120/350", "loss 2.345", "tokens/s", "left", "B")  # MB or GB: the memory of this process
@@ -34,3 +35,9 @@ def test_a_terminal_of_any_width_shows_all_numbers(
 
 def test_a_wide_terminal_shows_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert "━" in shown(80, monkeypatch, capsys)
+
+
+def test_the_name_of_a_file_in_another_encoding_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a\udcb0.jsonl", "가.jsonl"):
+        put_json({"file": name})
+        assert json.loads(capsys.readouterr().out) == {"file": name}

@@ -9,6 +9,7 @@ import pytest
 from mutator import MUTATIONS, Mutation, Row, clean_rows
 
 from nabot.data.check import CheckReport, check
+from nabot.data.faults import problem
 from nabot.data.repair import repair
 
 pytest.importorskip("rensa")
@@ -161,3 +162,12 @@ def test_a_row_that_is_too_long_loses_its_oldest_turns_or_is_left_out(tmp_path: 
 
     done = repair([path], tmp_path / "out.jsonl", fit=fit)
     assert [(fault.row, fault.kind) for fault in done.left_out] == [(3, "too_long_alone")]
+
+
+def test_a_row_that_the_template_refuses_is_left_out_with_its_reason(tmp_path: Path):
+    path = put(tmp_path / "a.jsonl", [qa("long", "a"), qa("short", "b")])
+    refused = problem("not_renderable", reason="no tools here")
+    done = repair(
+        [path], tmp_path / "out.jsonl", fit=lambda one: one if one.messages[0].content == "short" else refused
+    )
+    assert [(fault.row, fault.message) for fault in done.left_out] == [(1, refused.message)]

@@ -49,6 +49,12 @@ def test_shares_are_sizes_to_the_power_of_one_by_t():
     assert shares(sizes, num_rows=1_110, temperature=temperature) == [round(1_110 * x / sum(exact)) for x in exact]
 
 
+def test_a_temperature_near_zero_takes_the_largest_alone(tmp_path: Path):
+    sources = [Source(path) for path in files(tmp_path, a=5, b=20)]
+    parts = mix_files(sources, tmp_path / "mix.jsonl", temperature=1e-4)
+    assert [part.taken for part in parts] == [0, 25]
+
+
 def test_a_large_temperature_makes_all_equal_and_a_limit_makes_large_ones_equal():
     assert shares([10_000, 100, 1], num_rows=300, temperature=math.inf) == [100, 100, 100]
     assert shares([10_000, 9_000, 3_000, 1_000], num_rows=1_000, limit=3_000) == [300, 300, 300, 100]
@@ -134,3 +140,9 @@ def test_a_file_named_twice_and_faulty_rows_are_refused(tmp_path: Path):
     with pytest.raises(DataError, match=r"b\.jsonl:1:answer"):
         mixed(tmp_path, [Source(a), Source(b)])
     assert not (tmp_path / "mix.jsonl").exists()
+
+
+def test_weights_of_any_size_are_only_compared(tmp_path: Path):
+    a, b = files(tmp_path, a=6, b=6)
+    parts = mix_files([Source(a, 1.5e308), Source(b, 0.5e308)], tmp_path / "mix.jsonl")
+    assert [part.taken for part in parts] == [9, 3]

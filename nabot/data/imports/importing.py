@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nabot.data.encoding import beginning, open_for_reading
 from nabot.data.faults import FAULTS_LISTED, Fault, excerpt, listing
-from nabot.data.imports.outputs import Outputs
+from nabot.data.imports.outputs import Outputs, require_new
 from nabot.data.imports.registry import FOLDER_READERS, READERS, reader_named, reader_of
 from nabot.data.imports.report import KINDS, MASKED, FileReport, ImportReport
 from nabot.data.imports.types import Asked, Changed, Dropped, Format, Item, Reader
@@ -48,7 +48,7 @@ def import_files(request: ImportRequest, on_file: Callable[[FileReport], None] =
     Raises ConfigError for a setting, DataError for input that cannot be used; then nothing is written.
     """
     _require_settings(request)
-    jobs = list(_jobs(request))
+    jobs = list({job.path.resolve(): job for job in _jobs(request)}.values())  # a file named twice is read once
     report = ImportReport(masks=request.mask)
     with ExitStack() as stack:
         out = Outputs(request.place_of, stack)
@@ -83,17 +83,9 @@ def _require_settings(request: ImportRequest) -> None:
         if column not in COLUMNS:
             near, known = near_names(column, COLUMNS), ", ".join(COLUMNS)
             raise ConfigError(say("import.unknown_column", seen=column, near=near, known=known))
-    if request.out.is_dir():
-        raise ConfigError(say("import.out_is_folder", path=request.out))
+    require_new([request.out], request.paths, force=request.force)  # first: beside "." there is nothing
     kinds = (*KINDS, MASKED) if request.mask else KINDS
-    places = [request.place_of(kind) for kind in kinds]
-    for place in places:
-        if places.count(place) > 1:
-            raise ConfigError(say("import.same_out", path=place))
-        if place.resolve() in [path.resolve() for path in request.paths]:
-            raise ConfigError(say("import.out_is_input", path=place))
-        if place.exists() and not request.force:
-            raise ConfigError(say("import.out_exists", path=place))
+    require_new([request.place_of(kind) for kind in kinds], request.paths, force=request.force)
 
 
 def _jobs(request: ImportRequest) -> Iterator[_Job]:

@@ -51,6 +51,8 @@ def require_new(places: Sequence[Path], inputs: Sequence[Path], *, force: bool) 
     for place in places:
         if place.is_dir():
             raise ConfigError(say("data.out_is_folder", path=place))
+        if place.exists() and not place.is_file():
+            raise ConfigError(say("data.out_is_no_file", path=place))
         if place.resolve() in read:
             raise ConfigError(say("data.out_is_input", path=place))
         if [other.resolve() for other in places].count(place.resolve()) > 1:

@@ -35,6 +35,7 @@ class ParquetReader:
 
 def _rows(path: Path, file: Any) -> Iterator[RawRow]:
     numbers = count(1)
-    for batch in explained_each(path, file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False)):
-        for row in batch.to_pylist():
+    batches = file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False)
+    for rows in explained_each(path, (batch.to_pylist() for batch in batches)):  # also text that is no UTF-8
+        for row in rows:
             yield RawRow(next(numbers), row)

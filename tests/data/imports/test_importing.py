@@ -1,6 +1,7 @@
 """Importing: what is found, where it is written, what is left out. Also that it takes little memory."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from nabot.data.imports.importing import ImportRequest, import_files
 from nabot.data.imports.registry import READERS, reader_of
 from nabot.data.imports.report import FileReport, ImportReport
 from nabot.data.imports.types import Asked
+from nabot.data.layouts import LAYOUTS
 from nabot.errors import ConfigError, DataError
 
 PAIR = {"question": "Tea?", "answer": "Yes."}
@@ -168,8 +170,39 @@ def test_a_file_is_never_written_over_itself(tmp_path: Path):
         imported(source, out=tmp_path / "b" / ".." / "a.jsonl", force=True)
 
 
+def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path):
+    source = put(tmp_path / "in" / "a.jsonl", PAIR)
+    report = imported(source, tmp_path / "in", tmp_path / "in" / ".." / "in" / "a.jsonl", out=tmp_path / "out.jsonl")
+    assert report.written == {"conversations": 1}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without pipes")
+def test_what_is_no_file_is_never_replaced(tmp_path: Path):
+    source, pipe = put(tmp_path / "a.jsonl", PAIR), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigError, match="a device or a pipe"):
+        imported(source, out=pipe, force=True)
+    assert pipe.is_fifo()
+
+
+def test_text_in_a_parquet_file_that_is_no_utf8_is_damage(tmp_path: Path):
+    parquet, arrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    question = arrow.array([b"caf\xe9"], arrow.binary()).view(arrow.string())
+    parquet.write_table(arrow.table({"question": question, "answer": ["Yes."]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet"):
+        imported(tmp_path / "a.parquet", out=tmp_path / "out.jsonl")
+
+
+def test_preferences_do_not_go_into_a_folder(tmp_path: Path):
+    (tmp_path / "pairs").mkdir()
+    with pytest.raises(ConfigError, match="is a folder"):
+        imported(
+            put(tmp_path / "a.jsonl", RIVALS), out=tmp_path / "b.jsonl", preferences=tmp_path / "pairs", force=True
+        )
+
+
 def test_two_kinds_of_rows_do_not_go_into_one_file(tmp_path: Path):
-    with pytest.raises(ConfigError, match="two kinds"):
+    with pytest.raises(ConfigError, match="two things"):
         imported(put(tmp_path / "a.jsonl", PAIR), out=tmp_path / "o.jsonl", preferences=tmp_path / "o.jsonl")
 
 
@@ -234,6 +267,21 @@ def test_a_format_that_was_named_is_taken_whatever_the_file_looks_like(tmp_path:
         assert rows_of(tmp_path / f"{name}.jsonl")[0]["messages"][0]["content"] == question
 
 
+def test_the_flags_to_type_name_columns_that_have_a_name(tmp_path: Path):
+    table = tmp_path / "a.csv"
+    table.write_text("Frage,,Antwort\nTee?,,Ja.\n", encoding="utf-8")
+    with pytest.raises(DataError, match='--map "question=Frage" --map "answer=Antwort"'):
+        imported(table, out=tmp_path / "out.jsonl")
+
+
+def test_every_format_has_a_name_of_its_own(tmp_path: Path):
+    names = [one.name for one in (*READERS, *LAYOUTS)]
+    assert len(names) == len(set(names))
+    note = tmp_path / "note.tea"
+    note.write_text("Let it steep for two minutes.\n", encoding="utf-8")
+    assert imported(note, out=tmp_path / "out.jsonl", format="plain").written == {"passages": 1}
+
+
 def test_an_unknown_format_names_the_nearest_and_all(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"alpacca.*Nearest: alpaca.*xlsx.*sharegpt"):
         imported(put(tmp_path / "a.jsonl", PAIR), out=tmp_path / "out.jsonl", format="alpacca")
@@ -252,8 +300,8 @@ def test_an_unknown_format_names_the_nearest_and_all(tmp_path: Path):
         ("a.txt", "질문,답변\n가".encode()[:-1], "rows"),
         ("a.md", b"[a link](https://x)\n", "markdown"),
         ("a.md", b"{{ template }}", "markdown"),
-        ("a.txt", b"Tea, cake\n", "text"),
-        ("a.txt", b"\xff\xfe\xff\xd8", "text"),
+        ("a.txt", b"Tea, cake\n", "plain"),
+        ("a.txt", b"\xff\xfe\xff\xd8", "plain"),
         ("a.dat", b"PAR1\x15", "parquet"),
         ("a.dat", b"\x00\x01\x02\x03", None),
         ("a.xlsx", b"junk", "xlsx"),

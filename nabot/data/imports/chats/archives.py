@@ -15,6 +15,7 @@ from nabot.errors import DataError
 from nabot.text import say
 
 ZIP_BEGINS = b"PK\x03\x04"
+_MOST_CHARACTERS = 256 << 20  # of one member, unpacked: nobody writes so much in a day, but a trap may
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)  # the last: a compression that Python lacks
 
 
@@ -52,13 +53,27 @@ def load(path: Path, file: Traversable, name: str) -> Any | Fault:
     """One whole JSON file of the archive `path`, or what is wrong with it. Raises DataError if it wants a password."""
     try:
         with opened(file) as text:
-            return json.load(text)
+            content = text.read(_MOST_CHARACTERS + 1)
+        if len(content) > _MOST_CHARACTERS:
+            raise ValueError(f"> {_MOST_CHARACTERS} characters")
+        return json.loads(content)
     except json.JSONDecodeError as error:
         seen = excerpt(error.doc[max(0, error.pos - 12) : error.pos + 18].strip())
         found = problem("broken_json", column=error.colno, reason=error.msg, seen=seen)
         return found.at(f"{path}/{name}", error.lineno)
     except (*_BROKEN, ValueError, RecursionError) as error:
         return problem("unreadable_member", reason=error).at(f"{path}/{name}", 1)
+    except RuntimeError as error:  # zipfile's word for a password
+        raise DataError(say("data.chat.locked_zip", path=path, reason=error)) from error
+
+
+@contextmanager
+def unpacking(path: Path, name: str) -> Iterator[None]:
+    """Around reading a member piece by piece. Raises DataError if it is damaged or wants a password."""
+    try:
+        yield
+    except _BROKEN as error:
+        raise DataError(say("data.chat.damaged_zip", path=path, reason=f"{name}: {error}")) from error
     except RuntimeError as error:  # zipfile's word for a password
         raise DataError(say("data.chat.locked_zip", path=path, reason=error)) from error
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nabot.data.faults import Problem, excerpt, problem
-from nabot.data.imports.chats.archives import holds, opened, root_of
+from nabot.data.imports.chats.archives import holds, opened, root_of, unpacking
 from nabot.data.imports.chats.messages import ChatMessage, ChatReader, Piece
 from nabot.data.imports.chats.times import stamp
 from nabot.data.imports.types import Dropped
@@ -29,7 +29,7 @@ def _messages(path: Path) -> Iterator[Piece]:
     file: Traversable = path
     if (root := root_of(path, _MEMBER)) is not None:
         file = root.joinpath(_MEMBER)
-    with opened(file) as text:
+    with unpacking(path, _MEMBER), opened(file) as text:
         for element in elements(pieces_of(text)):
             if isinstance(element.value, Problem):
                 yield element.value.at(str(path), element.number)
@@ -45,6 +45,8 @@ def _branch(conversation: Any, number: int, path: str) -> Iterator[Piece]:
         return
     nodes: dict[str, Row] = {}
     at = conversation.get("current_node")
+    if tree and not isinstance(at, str):
+        yield problem("missing_field", "current_node", wanted="current_node").at(path, number)
     while isinstance(at, str) and at not in nodes:
         if not isinstance(tree.get(at), dict):
             yield problem("no_such_node", "mapping", seen=excerpt(at)).at(path, number)

@@ -36,6 +36,7 @@ _EXTENDED_SIZE = 0xFFF  # the size does not fit into its 12 bits and follows in 
 _OUTLINE = 1  # kind of heading of a paragraph shape: bits 23 and 24 of its first word; its level: bits 25 to 27
 _SECTION = re.compile(r"BodyText/Section(\d+)$")
 _MOST_BYTES = 256 << 20  # one section, unpacked: no book has so much text, but a trap may
+_MOST_RECORDS = 2_000_000  # of one section, for the same reason: an empty one takes four bytes there, and hundreds here
 _ASIDE = (b"head", b"foot", b"tcmt")
 _CELL_ROW = 10  # bytes into the list header of a cell
 _ONE_UNIT = {
@@ -102,8 +103,11 @@ def _inflated(packed: bytes) -> bytes:
 def records(data: bytes) -> list[Record]:
     """The records of the lowest level, each with those below it. Raises ValueError or struct.error if the last is cut off."""
     levels: list[list[Record]] = [[]]  # where a record of each level belongs
-    at = 0
+    at = num_records = 0
     while at < len(data):
+        num_records += 1
+        if num_records > _MOST_RECORDS:
+            raise ValueError(f"> {_MOST_RECORDS} records")
         (word,) = struct.unpack_from("<I", data, at)
         at += 4
         level, size = word >> 10 & 0x3FF, word >> 20

@@ -89,4 +89,4 @@ def _title_level(lines: list[str], following: list[str]) -> int:
     return _TITLE_LEVEL if alone and likely else 0
 
 
-PLAIN = DocumentReader("text", looks_plain, read_plain)
+PLAIN = DocumentReader("plain", looks_plain, read_plain)

@@ -18,7 +18,7 @@ import pytest
 from nabot.conversation import Conversation
 from nabot.data.faults import Fault
 from nabot.data.files import conversations_from
-from nabot.data.imports.chats import CHATS
+from nabot.data.imports.chats import CHATS, archives
 from nabot.data.imports.types import Asked, Dropped, Item, Reader
 from nabot.errors import DataError
 
@@ -110,6 +110,31 @@ def test_a_chatgpt_export_reads_the_same_from_its_zip(tmp_path: Path):
     assert outcome("chatgpt/conversations.json", "", path) == outcome("chatgpt/conversations.json", "")
 
 
+@pytest.mark.parametrize(
+    ("header", "entry", "value", "text"),
+    [(6, 8, 1, "password"), (8, 10, 99, "damaged .zip"), (14, 16, 0, "damaged .zip")],
+    ids=["locked", "another compression", "another checksum"],
+)
+def test_a_chatgpt_zip_that_cannot_be_unpacked_is_explained(
+    tmp_path: Path, header: int, entry: int, value: int, text: str
+):
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(EXPORTS / "chatgpt" / "conversations.json", "conversations.json")
+    content = bytearray(path.read_bytes())
+    directory = content.rindex(b"PK\x01\x02")
+    content[header] = content[directory + entry] = value
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match=text):
+        outcome("chatgpt/conversations.json", "", path)
+
+
+def test_a_chatgpt_conversation_that_leads_nowhere_is_a_fault(tmp_path: Path):
+    path = tmp_path / "conversations.json"
+    path.write_text(json.dumps([{"create_time": 1, "mapping": {"a": {"parent": None}}}]), encoding="utf-8")
+    assert outcome("chatgpt/conversations.json", "", path)["faults"] == ["1:missing_field"]
+
+
 @pytest.mark.parametrize("length", [10, 400, 1500])
 def test_a_zip_that_was_cut_off_is_nobodys_and_says_so(tmp_path: Path, length: int):
     path = zipped(EXPORTS / "slack" / "workspace", tmp_path / "export.zip")
@@ -127,6 +152,16 @@ def test_a_damaged_member_is_a_fault_and_the_rest_is_read(tmp_path: Path):
     at = info.header_offset + 30 + len(info.filename)
     content[at : at + 20] = bytes(20)
     path.write_bytes(bytes(content))
+    found = outcome("slack/workspace", "미나", path)
+    assert found["faults"] == ["1:unreadable_member"]
+    assert found["conversations"] == outcome("slack/workspace", "미나")["conversations"]
+
+
+def test_a_member_that_unpacks_to_more_than_anybody_wrote_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(archives, "_MOST_CHARACTERS", 10_000)
+    path = zipped(EXPORTS / "slack" / "workspace", tmp_path / "export.zip")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("random/2024-03-05.json", "[" + " " * 10_000 + "]")
     found = outcome("slack/workspace", "미나", path)
     assert found["faults"] == ["1:unreadable_member"]
     assert found["conversations"] == outcome("slack/workspace", "미나")["conversations"]

@@ -14,7 +14,7 @@ from nabot.data.imports.types import Asked, Item, Passage, Reader
 from nabot.errors import DataError
 
 GOLDEN = Path(__file__).parent / "golden" / "handbook.txt"
-NAMES = {"md": "markdown", "txt": "text"}
+NAMES = {"md": "markdown", "txt": "plain"}
 BINARY = ("docx", "epub", "hwpx", "hwp", "pdf")
 STRUCTURED = ("docx", "epub", "hwpx", "hwp", "html")
 

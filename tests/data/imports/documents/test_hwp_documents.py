@@ -162,6 +162,13 @@ def test_a_record_that_was_cut_off_is_damage(section: bytes, tmp_path: Path) -> 
         hwp_texts(section, tmp_path)
 
 
+def test_records_without_end_are_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nabot.data.imports.documents.hwp._MOST_RECORDS", 10)
+    assert len(records(bytes(40))) == 10
+    with pytest.raises(ValueError, match="records"):
+        records(bytes(44))
+
+
 def test_a_table_without_its_record_is_damage(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="damaged HWP"):
         hwp_texts(hwp_paragraph("", 0, control("tbl ", listed("cell"))), tmp_path)
