@@ -323,7 +323,20 @@ def test_addresses(typed, address):
 
 
 @pytest.mark.parametrize(
-    "typed", ["", "ftp://x", "http://", "http://x:port", "https://me:secret@x/v1", "https://x/v1?key=secret"]
+    "typed",
+    [
+        "",
+        "ftp://x",
+        "http://",
+        "http://x:port",
+        "https://me:secret@x/v1",
+        "http://[::1",
+        "http://a..b/v1",
+        "http://a b/v1",
+        "http://me:secret@x:port/v1",
+        "http://" + "a" * 80 + ".com/v1",
+        "https://x/v1?key=secret",
+    ],
 )
 def test_what_is_no_plain_address_is_refused_and_no_secret_shown(typed):
     with pytest.raises(ConfigError) as caught:
