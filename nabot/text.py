@@ -501,6 +501,8 @@ ENGLISH: dict[str, str] = {
     "generate.ended.count": "That is as many as were wanted.",
     "generate.ended.nothing_left": "There is nothing more to ask.",
     "generate.ended.budget": "The budget has no room for another request; with a larger one, the same command goes on.",
+    "generate.kept_aside": "{path} is not as the last run left it; it is kept as {aside}. To change rows for good, change a copy.",
+    "generate.ended.barren": "After these, nothing that the teacher wrote could be kept. Another model, or seeds of another kind, may bring more.",
     "generate.dropped": "left out: {reasons}",
     "generate.marked": "kept and marked: {reasons}",
     "generate.example.toxic": "  toxic ({seen}): {instruction} → {output}",

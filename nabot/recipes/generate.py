@@ -174,11 +174,11 @@ def generate_rows(request: GenerateRequest, watcher: GenerateWatcher = GenerateW
                 journal,
                 Judge(_instructions(material), language=request.kept_language(), mark_toxic=request.mark_toxic),
                 Plan(request.count, per_round, request.teacher.name, request.budget),
-                save=lambda rows: _save(request.out, rows),
+                save=lambda rows: _save(request.out, rows, watcher.note),
                 stopping=lambda: signals.number,
                 progress=watcher.progress,
             )
-            return _run(loop, journal, request, lambda: signals.number)
+            return _run(loop, journal, request, watcher.note, lambda: signals.number)
 
 
 @contextmanager
@@ -204,7 +204,13 @@ def _asking(request: GenerateRequest, stopping: Callable[[], int], watcher: Gene
     yield in_order(opened.engine(), stopping)
 
 
-def _run(loop: Loop, journal: Journal, request: GenerateRequest, stopped_by: Callable[[], int]) -> dict[str, Any]:
+def _run(
+    loop: Loop,
+    journal: Journal,
+    request: GenerateRequest,
+    note: Callable[[str], None],
+    stopped_by: Callable[[], int],
+) -> dict[str, Any]:
     """The loop, and what is written when it ends."""
     failed: UpstreamError | None = None
     ended: Ended | Literal["failed"] = "failed"
@@ -214,7 +220,7 @@ def _run(loop: Loop, journal: Journal, request: GenerateRequest, stopped_by: Cal
         failed = error
     report = _report(loop, journal, request, ended)
     if len(journal):
-        _save(request.out, loop.rows)
+        _save(request.out, loop.rows, note)
         write_json(request.report, report)
     go_on = say("generate.go_on", answers=counted("count.answers", len(journal)), journal=request.journal)
     if failed:
@@ -230,8 +236,13 @@ def _instructions(material: Material) -> Iterator[str]:
     yield from (row.task.instruction for row in material.rows)
 
 
-def _save(out: Path, rows: Sequence[Row]) -> None:
-    write_file(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+def _save(out: Path, rows: Sequence[Row], note: Callable[[str], None]) -> None:
+    """A run only ever appends to its rows or has fewer of them; what is otherwise was changed by hand, and is kept aside."""
+    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    before = out.read_bytes() if out.exists() else b""
+    if not (content.startswith(before) or before.startswith(content)):
+        note(say("generate.kept_aside", path=out, aside=put_aside(out)))
+    write_file(out, content)
 
 
 def _report(loop: Loop, journal: Journal, request: GenerateRequest, ended: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def recorded_settings(path: Path) -> Mapping[str, Any]:
     if not path.exists():
         return {}
     first, *answers = _records(path) or [{}]
-    return first.get("settings", {}) if answers else {}
+    return _settings(path, first) if answers else {}
 
 
 def put_aside(path: Path) -> Path | None:
@@ -156,7 +156,7 @@ class Journal:
         if first.get("nabot_journal") != _FORMAT:
             seen = first.get("nabot_journal")
             raise CheckpointError(say("journal.format", path=self.path, seen=seen, expected=_FORMAT))
-        then, now = first["settings"], self._settings
+        then, now = _settings(self.path, first), self._settings
         changed = [key for key in {**then, **now} if then.get(key) != now.get(key)]
         if changed:
             listed = ", ".join(say("journal.change", name=key, then=then.get(key), now=now.get(key)) for key in changed)
@@ -174,6 +174,14 @@ class Journal:
         if not self._answers:
             _append(file, {"nabot_journal": _FORMAT, "settings": self._settings})
         return file
+
+
+def _settings(path: Path, first: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Those in the first line. Raises CheckpointError if there are none."""
+    found = first.get("settings", {})
+    if not isinstance(found, dict) or not isinstance(found.get("round", 1), int):
+        raise CheckpointError(say("journal.damaged", path=path, line=1, reason="settings"))
+    return found
 
 
 def _append(file: io.FileIO, record: Mapping[str, Any]) -> None:

@@ -17,18 +17,19 @@ from nabot.synth.budget import UNLIMITED, Budget, Tokens, most_tokens
 from nabot.synth.journal import Journal, prompt_hash
 from nabot.synth.judging import Judge, Kept, Tally
 from nabot.text import say
-from nabot.textmodel import Completion, Sampling, TextModel
+from nabot.textmodel import Completion, Finish, Sampling, TextModel
 
 Row = dict[str, Any]
-Ended = Literal["count", "nothing_left", "budget", "stopped"]
+Ended = Literal["count", "nothing_left", "budget", "stopped", "barren"]
 # Answers with the places of their prompts, as they come; fewer than there are prompts only if the run is to stop.
 Ask = Callable[[Sequence[Conversation], Sampling], Iterator[tuple[int, Completion]]]
 
 BARREN_ROUNDS = 25  # without a single row: no way of asking needs more than three for its first one
 WRITE_EVERY = 50  # rows, at first; later whenever a quarter is new, since the whole file is written each time
 _SHOWN_OF_NONSENSE = 300  # characters
-# what models that think first put in front of their answers
-_THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+# what models that think first put in front of their answers: some templates open the thoughts themselves, and a limit of
+# tokens may come before they end
+_THOUGHTS = re.compile(r"\A(?:.*?</think>|\s*<think>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,9 @@ class Loop:
         return self._judge.tally
 
     def run(self) -> Ended:
-        """Rounds until there are enough rows, nothing to ask, or no money.
+        """Rounds until there are enough rows, nothing to ask, no money, or nothing new any more.
 
-        Raises UpstreamError if the teacher fails, or if nothing that it writes can be used.
+        Raises UpstreamError if the teacher fails, or if nothing of all that it writes can be used.
         """
         barren = 0
         while len(self.rows) < self._plan.count:
@@ -109,6 +110,8 @@ class Loop:
             if len(self.rows) < self._plan.count and len(answers) < len(prompts):
                 return "stopped" if self._stopping() else "budget"
             barren = 0 if len(self.rows) > before else barren + 1
+            if barren == BARREN_ROUNDS and self.rows:
+                return "barren"
             if barren == BARREN_ROUNDS:
                 raise UpstreamError(self._barren())
         return "count"
@@ -160,7 +163,7 @@ class Loop:
         """Reads one answer; what it has beyond the rows that are wanted stays in the journal."""
         before = len(self.rows)
         siblings: set[str] = set()
-        for found in self._mode.take(prompt, replace(completion, text=_THOUGHTS.sub("", completion.text))):
+        for found in self._mode.take(prompt, _read(completion)):
             if len(self.rows) == self._plan.count:
                 break
             if (kept := self._judge.judge(found, siblings)) is None:
@@ -207,6 +210,12 @@ class Loop:
         reasons: Iterable[tuple[str, int]] = self.tally.dropped.most_common(5)
         listed = ", ".join(f"{reason} {count}" for reason, count in reasons) or say("data.nothing")
         return say("generate.barren", rounds=BARREN_ROUNDS, reasons=listed, seen=" ".join(self._first_words.split()))
+
+
+def _read(completion: Completion) -> Completion:
+    """The answer without thoughts; one that a filter of the server broke off is cut like one that reached its limit."""
+    finish: Finish = "length" if completion.finish == "abort" else completion.finish
+    return replace(completion, text=_THOUGHTS.sub("", completion.text), finish=finish)
 
 
 def _conversation(candidate: Candidate) -> Conversation:

@@ -51,13 +51,16 @@ def key_from(variable: str, *, required: bool) -> str:
 
 def address_of(url: str) -> str:
     """Where requests go: ".../v1" and ".../v1/chat/completions" mean the same. Raises ConfigError for what is no address."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    shown = re.sub(r"//[^/]*@", "//", url)  # a password may stand there
     try:
-        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError:  # a port that is no number
-        usable = False
-    if not usable:
-        raise ConfigError(say("teacher.bad_url", seen=url))
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        host = (parts.hostname or "").rstrip(".")
+        usable = parts.scheme in ("http", "https") and host and (parts.port is None or parts.port > 0)
+        host.encode("idna")  # as it will be looked up
+    except ValueError as error:  # half an IPv6 address, a port that is no number, a name with an empty part
+        raise ConfigError(say("teacher.bad_url", seen=shown)) from error
+    if not usable or " " in host:
+        raise ConfigError(say("teacher.bad_url", seen=shown))
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigError(say("teacher.url_with_more", host=parts.hostname))  # perhaps a key, so not shown
     path = parts.path.rstrip("/") or "/v1"

@@ -14,6 +14,7 @@ from scripted_teacher import alpaca_answer, instruction, items, rng_of
 
 from nabot.cli import run
 from nabot.data.files import scan_file
+from nabot.synth.journal import locked
 
 COUNT = 200  # rows, of four an answer
 
@@ -304,6 +305,36 @@ def test_wrong_input_ends_with_2_and_nothing_is_written(arguments, seen, capsys)
     assert len(told.strip().splitlines()) <= 5
     assert sorted(os.listdir()) == before
     assert Path("there.jsonl").read_text() == "mine\n"
+
+
+def test_rows_that_were_changed_by_hand_are_kept_aside(capsys):
+    with serving(writes) as server:
+        assert generate(server, "--count", 5) == 0
+        first, *others = Path("rows.jsonl").read_text().splitlines()
+        Path("rows.jsonl").write_text("\n".join(others) + "\n")
+        assert generate(server, "--count", 9) == 0
+    assert "rows.1.jsonl" in capsys.readouterr().err
+    assert Path("rows.1.jsonl").read_text().splitlines() == others
+    assert Path("rows.jsonl").read_text().splitlines()[:5] == [first, *others]
+    assert not Path("rows.2.jsonl").exists()
+
+
+def test_fresh_takes_nothing_from_a_run_that_is_going_on(capsys):
+    with serving(writes) as server:
+        assert generate(server, "--count", 5) == 0
+        before = sorted(os.listdir())
+        with locked(Path("rows.journal.jsonl")):
+            assert generate(server, "--count", 5, "--fresh") == 2
+    assert "another nabot" in capsys.readouterr().err
+    assert sorted(os.listdir()) == before
+
+
+@pytest.mark.parametrize("first", [{"nabot_journal": 1}, {"nabot_journal": 1, "settings": []}])
+def test_a_journal_without_its_settings_is_told(first, capsys):
+    answer = {"number": 0, "prompt": "x", "text": "t", "finish": "stop", "tokens_in": 1, "tokens_out": 1}
+    Path("rows.journal.jsonl").write_text(f"{json.dumps(first)}\n{json.dumps(answer)}\n")
+    assert run(["data", "generate", "--out", "rows.jsonl", "--teacher", "localhost:1/v1", "--model", "m"]) == 2
+    assert "rows.journal.jsonl" in capsys.readouterr().err
 
 
 def test_other_settings_are_refused_by_name(capsys):

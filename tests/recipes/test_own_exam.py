@@ -22,6 +22,12 @@ from nabot.synth.tasks import Task
         ("What may I bring?", "You may bring sandwiches.", "Visitors may bring sandwiches.", "sandwiches"),
         ("도서관은 몇 시에 열어요?", "9시에 엽니다.", "도서관은 9시에 문을 연다.", "9"),
         ("관장은 누구인가요?", "박미나 선생님입니다.", "관장은 박미나 선생이다.", "박미나"),
+        ("관장은 누구인가요?", "관장은 박미나입니다.", "관장은 박미나 선생이다.", "박미나"),
+        ("누가 카페를 열었나요?", "카페는 김민수 씨가 열었습니다.", "카페는 김민수 씨가 열었습니다.", "김민수"),
+        # nor does a word of the question with another particle; and the particle of the answer is none of the term
+        ("누가 관장인가요?", "관장은 박미나가 맡고 있습니다.", "박미나가 관장을 맡고 있다.", "박미나"),
+        # what half of all answers end with decides nothing
+        ("주차장은 있나요?", "네, 주차장이 있습니다.", "건물 뒤에 주차장이 있습니다.", ""),
         # a number that the question gives already decides nothing
         ("Is room 12 quiet?", "Room 12 is quiet.", "Room 12 is a quiet room.", ""),
         # what the passage does not say is no measure

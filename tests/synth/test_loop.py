@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -122,6 +123,36 @@ def test_evidence_and_sources_of_a_candidate_go_into_its_row(tmp_path):
 def test_thoughts_before_an_answer_are_passed_over(tmp_path):
     run = Run(tmp_path, Writer("<think>\nrivers?\n</think>" + items([GOOD])), count=1)
     assert run.instructions == [GOOD[0]]
+
+
+def test_thoughts_that_the_template_opened_or_that_never_end_are_no_answer(tmp_path):
+    opened = Run(tmp_path, Writer("1. Instruction: Name a hill.\n</think>" + items([GOOD])), count=1)
+    assert opened.instructions == [GOOD[0]]
+    (tmp_path / "journal.jsonl").unlink()
+    endless = Run(tmp_path, Writer("<think>" + items([GOOD]) + "and so", items([GOOD])), count=1, per_round=1)
+    assert endless.rows[0]["provenance"]["request"] == 1
+
+
+def test_an_answer_that_a_filter_broke_off_loses_its_last_task(tmp_path):
+    class Filtered(Writer):
+        def generate(self, prompts, sampling):
+            for completion in super().generate(prompts, sampling):
+                yield replace(completion, finish="abort")
+
+    read = []
+
+    class Reading(Listed):
+        def take(self, prompt, completion):
+            read.append(completion.finish)
+            return iter(())
+
+    Run(tmp_path, Filtered("half an ans"), Reading(["?"], None))
+    assert read == ["length"]
+
+
+def test_a_teacher_that_runs_dry_keeps_what_it_gave(tmp_path):
+    run = Run(tmp_path, Writer(items([GOOD]), *["I like turtles"] * 999))
+    assert (run.ended, run.instructions) == ("barren", [GOOD[0]])
 
 
 # ---- what is left out
