@@ -635,6 +635,7 @@ ENGLISH: dict[str, str] = {
     "make.out_in_folder": "{out}: lies in {folder}, all of whose files are read, and so what is made there would be, too. Choose another place: --out {elsewhere}",
     "make.kept_aside": "{path} was changed by hand, and what it was made of has changed since: it is made anew, and yours is kept as {aside}.",
     "make.asked_anew": "the teacher is asked anew, and what it wrote before is kept aside: {why}",
+    "make.asks": "up to {count} rows are asked of {teacher}; --count and --max-tokens-total set limits",
     "make.stage.import": "\nreading the files",
     "make.stage.generate": "\nasking the teacher for questions and answers about the documents",
     "make.stage.questions": "\nasking the teacher for the same questions in other words, for the exam",

@@ -28,6 +28,7 @@ from nabot.recipes.runfiles import refuse_to_overwrite
 from nabot.recipes.settings import Settings
 from nabot.recipes.stages import Figures, Stage, Stages
 from nabot.recipes.tune import resume, tune
+from nabot.sources import resolve
 from nabot.synth.budget import UNLIMITED, Budget, Tokens
 from nabot.synth.journal import OtherRun, locked
 from nabot.synth.rows import read_candidates, read_passages
@@ -87,6 +88,7 @@ def make(request: MakeRequest, watcher: MakeWatcher = MakeWatcher()) -> dict[str
     if request.out.resolve().is_relative_to(request.folder.resolve()):
         elsewhere = request.folder.resolve().parent / BOTS / request.out.resolve().name
         raise ConfigError(say("make.out_in_folder", out=request.out, folder=request.folder, elsewhere=elsewhere))
+    resolve(request.base, progress=watcher.tune.pulling)  # a base that is none is told before anything is paid for, too
     if request.exam:
         read_exam(request.exam)  # what is wrong with it is told before anything is paid for
     if not Stages(request.making / _RECORDS).is_own("tune", [request.out / MANIFEST]):
@@ -187,6 +189,7 @@ class _Making:
 
     def _generate(self, request: GenerateRequest) -> Figures:
         """Goes on with the journal that is there; one of other settings or questions is kept aside."""
+        self._watcher.note(say("make.asks", count=request.count, teacher=request.teacher.name))
         try:
             report = generate_rows(request, self._watcher.generate)
         except OtherRun as other:

@@ -22,6 +22,7 @@ _PARTICLE = re.compile(r"(?<=..)(?:은|는|이|가|을|를|의|에|에서|에게
 _PREDICATE = re.compile(
     r"(?:니다|.다|[아어여해돼와워세네]요|[하되으]며|[하되]고|[으하되]면|[아어여해되]서|니까|는데|도록|거나)\Z"
 )
+_YES_OR_NO = re.compile(r"\W*(?:yes|no|네|예|아니요|아니오|아니)\b", re.IGNORECASE)
 _SHORTEST = 4  # letters of a word that decides; "open" at least
 _SHORTEST_HANGUL = 2  # syllables
 
@@ -36,6 +37,8 @@ def exam_rows(reworded: Iterable[Candidate]) -> Iterator[dict[str, Any]]:
 
 def decisive_term(question: str, answer: str, evidence: str) -> str:
     """What an answer to `question` has to contain; "" if nothing decides."""
+    if _YES_OR_NO.match(answer):  # any other word of such an answer is beside the point
+        return ""
     asked = content(question)
 
     def is_new(term: str) -> bool:

@@ -71,7 +71,7 @@ class Stages:
 
 def _key(stage: Stage) -> str:
     """Everything that the results depend on, in one number."""
-    told = {"version": version("nabot"), "told": stage.told, "reads": sorted(filter(None, _hashes(stage.reads)))}
+    told = {"version": version("nabot"), "told": stage.told, "reads": _hashes(stage.reads)}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

@@ -30,6 +30,9 @@ from nabot.synth.tasks import Task
         ("주차장은 있나요?", "네, 주차장이 있습니다.", "건물 뒤에 주차장이 있습니다.", ""),
         # a number that the question gives already decides nothing
         ("Is room 12 quiet?", "Room 12 is quiet.", "Room 12 is a quiet room.", ""),
+        # "behind" would mark a right "Yes." wrong
+        ("Is there parking?", "Yes, parking is available behind it.", "Parking is available behind the library.", ""),
+        ("주차가 되나요?", "네, 도서관 뒤에 할 수 있습니다.", "도서관 뒤에 주차할 수 있다.", ""),
         # what the passage does not say is no measure
         ("What does it cost?", "It costs 40 euros.", "Entry is free of charge.", ""),
         ("", "", "", ""),
