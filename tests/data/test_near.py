@@ -15,38 +15,12 @@ from nabot.data.near import Texts, alike, near_duplicates, near_pairs, similarit
 pytest.importorskip("rensa")
 
 ENGLISH = [
-    "the",
-    "river",
-    "house",
-    "window",
-    "garden",
-    "teacher",
-    "morning",
-    "answer",
-    "paper",
-    "number",
-    "winter",
-    "coffee",
-    "market",
-    "station",
-    "music",
-]
+    "the", "river", "house", "window", "garden", "teacher", "morning", "answer", "paper", "number", "winter",
+    "coffee", "market", "station", "music",
+]  # fmt: skip
 KOREAN = [
-    "아침에",
-    "커피를",
-    "마시면",
-    "기분이",
-    "좋아집니다",
-    "서울에서",
-    "기차를",
-    "타고",
-    "바다로",
-    "여행을",
-    "갑니다",
-    "정원",
-    "음악",
-    "선생님",
-]
+    "아침에", "커피를", "마시면", "기분이", "좋아집니다", "서울에서", "기차를", "타고", "바다로", "여행을", "갑니다", "정원", "음악", "선생님",
+]  # fmt: skip
 
 
 def brute_force(rows: list[Texts]) -> dict[int, int]:
