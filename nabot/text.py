@@ -275,6 +275,7 @@ ENGLISH: dict[str, str] = {
     "teacher.bad_url": "--teacher {seen}: no address of an endpoint. Expected one such as http://localhost:8000/v1 or https://api.openai.com/v1",
     "teacher.url_with_more": "--teacher: the address of {host} holds more than an address (a name, a password, a query). Give the address alone; a key comes from the environment variable of --key-env.",
     "teacher.no_likelihood": "{url}: chat endpoints tell no likelihoods. Use a model of your own with --base.",
+    "teacher.passed_over": "a question is passed over: {reason}",
     "teacher.timeout": "no answer within {seconds}",
     "teacher.no_connection": "no connection: {reason}",
     "teacher.nonsense": "what came back is no chat completion; it begins: {seen}",

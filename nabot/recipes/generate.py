@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from nabot.artifacts import file_sha256, write_file, write_json
+from nabot.conversation import Conversation
 from nabot.errors import ConfigError, Stopped, UpstreamError
 from nabot.recipes.signals import Signals
 from nabot.sources import Progress as Pulling
@@ -172,7 +173,12 @@ def generate_rows(request: GenerateRequest, watcher: GenerateWatcher = GenerateW
                 MODES[request.mode].mode(material),
                 ask,
                 journal,
-                Judge(_instructions(material), language=request.kept_language(), mark_toxic=request.mark_toxic),
+                Judge(
+                    # not a person's rows: what is made of one is near it by intention
+                    (seed.instruction for seed in material.seeds),
+                    language=request.kept_language(),
+                    mark_toxic=request.mark_toxic,
+                ),
                 Plan(request.count, per_round, request.teacher.name, request.budget),
                 save=lambda rows: _save(request.out, rows, watcher.note),
                 stopping=lambda: signals.number,
@@ -201,7 +207,11 @@ def _asking(request: GenerateRequest, stopping: Callable[[], int], watcher: Gene
     from nabot.recipes.opening import open_any  # torch is not needed for a teacher far away
 
     opened = open_any(teacher.bot or teacher.base, base=teacher.base if teacher.bot else "", progress=watcher.pulling)
-    yield in_order(opened.engine(), stopping)
+
+    def fits(prompt: Conversation) -> bool:
+        return len(opened.renderer.prompt(prompt)) < opened.decoder.longest
+
+    yield in_order(opened.engine(), stopping, fits)
 
 
 def _run(
@@ -228,12 +238,6 @@ def _run(
     if ended == "stopped":
         raise Stopped(go_on, stopped_by())
     return report
-
-
-def _instructions(material: Material) -> Iterator[str]:
-    """What there is already, and is not to be asked again."""
-    yield from (seed.instruction for seed in material.seeds)
-    yield from (row.task.instruction for row in material.rows)
 
 
 def _save(out: Path, rows: Sequence[Row], note: Callable[[str], None]) -> None:

@@ -53,11 +53,22 @@ class Plan:
     budget: Budget = UNLIMITED
 
 
-def in_order(model: TextModel, stopping: Callable[[], object]) -> Ask:
-    """A model on this machine, whose answers come in the order of the questions."""
+def in_order(
+    model: TextModel, stopping: Callable[[], object], fits: Callable[[Conversation], bool] = lambda _: True
+) -> Ask:
+    """A model on this machine, whose answers come in the order of the questions.
+
+    A question that does not fit into it is passed over, unless none has fitted yet: then the model says so.
+    """
+    has_fitted = False
 
     def ask(prompts: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
-        for place, completion in enumerate(model.generate(prompts, sampling)):
+        nonlocal has_fitted
+        fitting = [place for place, prompt in enumerate(prompts) if fits(prompt)]
+        has_fitted = has_fitted or bool(fitting)
+        places = fitting if has_fitted else range(len(prompts))
+        yield from ((place, Completion("", 0, 0, "abort")) for place in range(len(prompts)) if place not in places)
+        for place, completion in zip(places, model.generate([prompts[place] for place in places], sampling)):  # noqa: B905
             yield place, completion
             if stopping():
                 return

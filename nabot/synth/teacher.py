@@ -27,6 +27,8 @@ TRIES = 6
 LONGEST_WAIT_S = 300.0  # a server that asks for more is told to the person instead
 _FIRST_WAIT_S = 1.0
 _LONGEST_BACK_OFF_S = 60.0
+# What a server refuses about one prompt while it answers others: too long for its model, or against its rules
+_OF_THIS_PROMPT = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
 _WORTH_TELLING_S = 5.0
 _LOOK_S = 0.2  # how often a wait looks for a signal
 _LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -96,7 +98,7 @@ class Endpoint:
         self._stopping, self._note = stopping, note
         self._limit = "max_tokens"  # newer models of OpenAI call it otherwise
         self._refused: set[str] = set()  # fields that this server does not take
-        self._told_of_usage = False
+        self._told_of_usage = self._has_answered = False
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 20.0)),
@@ -218,6 +220,7 @@ class Endpoint:
             raise Again(say("teacher.no_connection", reason=reason)) from error
         if response.status_code == HTTPStatus.OK:
             completion, counted = completion_of(response.content, prompt)
+            self._has_answered = True
             if not counted and not self._told_of_usage:
                 self._told_of_usage = True
                 self._note(say("teacher.no_usage", url=self.url))
@@ -228,6 +231,9 @@ class Endpoint:
             raise Again(reason, seconds_asked_for(response.headers.get("Retry-After")))
         if self._gave_in(response.status_code, response.text, body):
             return self._once(prompt, sampling)
+        if response.status_code in _OF_THIS_PROMPT and self._has_answered:
+            self._note(say("teacher.passed_over", reason=reason))
+            return Completion("", 0, 0, "abort")  # an answer, too, so that it is not asked again
         raise UpstreamError(self._refusal(response.status_code, reason))
 
     def _body(self, prompt: Conversation, sampling: Sampling) -> dict[str, Any]:

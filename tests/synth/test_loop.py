@@ -371,3 +371,17 @@ def test_prompts_of_one_round_may_want_different_sampling(tmp_path):
 
 def test_the_writer_of_these_tests_writes_what_is_kept():
     assert alpaca_answer("a") != alpaca_answer("b")
+
+
+def test_a_local_model_passes_over_what_does_not_fit_once_something_has_fitted():
+    writer = Writer("one", "two", "three")
+    ask = in_order(writer, lambda: False, lambda prompt: len(prompt.messages[-1].content) < 9)
+    first = dict(ask([Conversation.ask("long, too long"), Conversation.ask("short")], Sampling()))
+    assert {place: (one.text, one.finish) for place, one in first.items()} == {0: ("", "abort"), 1: ("one", "stop")}
+    assert dict(ask([Conversation.ask("long, too long")], Sampling()))[0].finish == "abort"
+
+
+def test_a_local_model_that_nothing_has_fitted_into_is_asked_and_says_so():
+    writer = Writer("one")
+    ask = in_order(writer, lambda: False, lambda _: False)
+    assert [one.text for _, one in ask([Conversation.ask("long, too long")], Sampling())] == ["one"]

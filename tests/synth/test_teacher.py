@@ -365,3 +365,22 @@ def test_a_key_comes_from_the_environment(monkeypatch):
 def test_likelihoods_are_not_told():
     with pytest.raises(ConfigError):
         Endpoint("localhost", "m").loglikelihood([("a", "b")])
+
+
+def test_a_prompt_that_is_refused_while_others_are_answered_is_passed_over_and_told():
+    def too_long(body, number):
+        long = "long" in body["messages"][-1]["content"]
+        return fails(400, "maximum context length exceeded") if long else says("ok")
+
+    notes = []
+    with serving(too_long) as server, Endpoint(server.url, "m", concurrency=1, note=notes.append) as teacher:
+        prompts = [Conversation.ask(text) for text in ("short", "long", "short again")]
+        answers = list(teacher.generate(prompts, Sampling()))
+    assert [(one.text, one.finish) for one in answers] == [("ok", "stop"), ("", "abort"), ("ok", "stop")]
+    assert "maximum context length" in notes[0]
+
+
+def test_a_first_prompt_that_is_refused_ends_the_run():
+    refuses = serving(lambda body, number: fails(400, "no such thing"))
+    with refuses as server, pytest.raises(UpstreamError, match="no such thing"):
+        answer(server)
