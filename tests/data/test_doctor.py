@@ -12,8 +12,6 @@ from nabot.data.check import CheckReport, check
 from nabot.data.faults import problem
 from nabot.data.repair import repair
 
-pytest.importorskip("rensa")
-
 
 def put(path: Path, rows: list[Row]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

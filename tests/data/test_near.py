@@ -12,8 +12,6 @@ from nabot.data import near
 from nabot.data.groups import Groups
 from nabot.data.near import Texts, alike, near_duplicates, near_pairs, similarity
 
-pytest.importorskip("rensa")
-
 ENGLISH = [
     "the", "river", "house", "window", "garden", "teacher", "morning", "answer", "paper", "number", "winter",
     "coffee", "market", "station", "music",

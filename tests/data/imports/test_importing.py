@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -186,9 +188,8 @@ def test_what_is_no_file_is_never_replaced(tmp_path: Path):
 
 
 def test_text_in_a_parquet_file_that_is_no_utf8_is_damage(tmp_path: Path):
-    parquet, arrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
-    question = arrow.array([b"caf\xe9"], arrow.binary()).view(arrow.string())
-    parquet.write_table(arrow.table({"question": question, "answer": ["Yes."]}), tmp_path / "a.parquet")
+    question = pyarrow.array([b"caf\xe9"], pyarrow.binary()).view(pyarrow.string())
+    pyarrow.parquet.write_table(pyarrow.table({"question": question, "answer": ["Yes."]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r"a\.parquet"):
         imported(tmp_path / "a.parquet", out=tmp_path / "out.jsonl")
 

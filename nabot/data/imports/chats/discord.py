@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nabot.data.faults import Fault, Problem, excerpt, problem
+from nabot.data.faults import Problem, excerpt, problem
 from nabot.data.imports.chats.archives import opened
 from nabot.data.imports.chats.messages import ChatMessage, ChatReader, Piece
 from nabot.data.imports.chats.times import stamp
@@ -30,7 +30,7 @@ _JSON = re.compile(rb'\s*(?:\xef\xbb\xbf)?\s*\{\s*"guild"\s*:')
 def _messages(path: Path) -> Iterator[Piece]:
     with path.open("rb") as file:
         is_table = _is_table(head_lines(file.read(1 << 10)))
-    return _of_table(path) if is_table else _of_json(path)
+    return records(path, _COLUMNS, _record) if is_table else _of_json(path)
 
 
 def _of_json(path: Path) -> Iterator[Piece]:
@@ -66,16 +66,10 @@ def _plain(text: str, mentions: Any) -> str:
     return _EMOJI.sub(r"\1", _MENTION.sub(lambda match: f"@{names.get(match[1]) or match[1]}", text))
 
 
-def _of_table(path: Path) -> Iterator[Piece]:
-    for record in records(path, _COLUMNS):
-        if isinstance(record, Fault):
-            yield record
-            continue
-        row, cells = record
-        if cells["Content"].strip():
-            yield ChatMessage(cells["Author"], cells["Content"], row, stamp(cells["Date"]))
-        else:
-            yield Dropped("file" if cells.get("Attachments") else "empty", str(row))
+def _record(cells: dict[str, str], row: int) -> Piece:
+    if cells["Content"].strip():
+        return ChatMessage(cells["Author"], cells["Content"], row, stamp(cells["Date"]))
+    return Dropped("file" if cells.get("Attachments") else "empty", str(row))
 
 
 def _is_table(lines: list[str]) -> bool:

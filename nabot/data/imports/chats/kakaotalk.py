@@ -15,7 +15,6 @@ from datetime import date
 from itertools import islice
 from pathlib import Path
 
-from nabot.data.faults import Fault
 from nabot.data.imports.chats.messages import ChatMessage, ChatReader, Piece
 from nabot.data.imports.chats.times import CLOCK, DAY, at, day, stamp
 from nabot.data.imports.chats.transcripts import Beginning, Written, head_lines, records, transcript
@@ -92,21 +91,16 @@ class _Lines:
 def _messages(path: Path) -> Iterator[Piece]:
     with path.open("rb") as file:
         if _is_table(head_lines(file.read(1 << 10))):
-            return _of_table(path)
+            return records(path, _COLUMNS, _record)
     return transcript(path, _Lines().begins, _written)
 
 
-def _of_table(path: Path) -> Iterator[Piece]:
-    for record in records(path, _COLUMNS):
-        if isinstance(record, Fault):
-            yield record
-            continue
-        row, cells = record
-        when, name, message = (cells[column] for column in _COLUMNS)
-        text, reason = _written(message.strip())
-        if not name or _PROGRAM_SAYS.fullmatch(text):
-            text, reason = "", reason or "system_message"
-        yield ChatMessage(name, text, row, stamp(when)) if text else Dropped(reason or "empty", str(row))
+def _record(cells: dict[str, str], row: int) -> Piece:
+    when, name, message = (cells[column] for column in _COLUMNS)
+    text, reason = _written(message.strip())
+    if not name or _PROGRAM_SAYS.fullmatch(text):
+        text, reason = "", reason or "system_message"
+    return ChatMessage(name, text, row, stamp(when)) if text else Dropped(reason or "empty", str(row))
 
 
 def _written(text: str) -> Written:

@@ -57,8 +57,11 @@ def _finished(begun: Beginning | None, row: int, more: list[str], written: Calla
     yield ChatMessage(begun.name, text, row, begun.time) if text else Dropped(reason or "empty", str(row))
 
 
-def records(path: Path, needed: Iterable[str]) -> Iterator[tuple[int, dict[str, str]] | Fault]:
-    """The records of a table with these columns, and their row, the header being row 1; a text in quotes may have several lines."""
+def records(path: Path, needed: Iterable[str], piece: Callable[[dict[str, str], int], Piece]) -> Iterator[Piece]:
+    """What `piece` makes of each record of a table with these columns, and of its row, the header being row 1.
+
+    A text in quotes may have several lines. What cannot be read is a fault.
+    """
     csv.field_size_limit(_CELL_CHARACTERS)
     bad: list[Line] = []
     reader = csv.reader(_decoded(path, bad), strict=True)
@@ -81,7 +84,7 @@ def records(path: Path, needed: Iterable[str]) -> Iterator[tuple[int, dict[str, 
         elif len(cells) > len(header):
             yield problem("ragged_row", seen=len(cells), expected=len(header)).at(str(path), row)
         elif any(cells):
-            yield row, dict(zip(header, [*cells, *[""] * (len(header) - len(cells))], strict=True))
+            yield piece(dict(zip(header, [*cells, *[""] * (len(header) - len(cells))], strict=True)), row)
     yield from (undecodable(path, line) for line in bad)
 
 

@@ -5,6 +5,7 @@ import struct
 from collections import Counter
 from pathlib import Path
 
+import hwp_hwpx_parser
 import pytest
 from document_files import (
     HANDBOOK,
@@ -253,12 +254,11 @@ def test_entities_that_grow_without_end_are_damage(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["hwp", "hwpx"])
 def test_another_reader_finds_the_same_words(suffix: str, tmp_path: Path) -> None:
-    parser = pytest.importorskip("hwp_hwpx_parser")
     path = tmp_path / f"handbook.{suffix}"
     path.write_bytes((hwp if suffix == "hwp" else hwpx)(HANDBOOK))
     pieces = (read_hwp if suffix == "hwp" else read_hwpx)(path)
     ours = " ".join(piece.text for piece in pieces if isinstance(piece, Block))
-    with parser.Reader(str(path)) as reader:
+    with hwp_hwpx_parser.Reader(str(path)) as reader:
         theirs = reader.text
 
     assert Counter(re.findall(r"\w+", ours)) == Counter(re.findall(r"\w+", theirs))
