@@ -108,6 +108,7 @@ class Loop:
         Raises UpstreamError if the teacher fails, or if nothing of all that it writes can be used.
         """
         barren = 0
+        self._tell()  # the first answer of a model on this machine may take minutes
         while len(self.rows) < self._plan.count:
             prompts = self._mode.next_prompts(self._plan.round)
             if not prompts:
