@@ -142,6 +142,9 @@ def make(
 
     `teacher` is the address of an OpenAI-compatible endpoint and `model` its model; without one the base writes the questions
     about documents itself. The same call goes on where an earlier one was cut off, and does nothing twice.
+
+    Raises ConfigError for a setting or a folder that cannot be used, DataError if nothing in it can be, UpstreamError if the
+    teacher fails; what was finished until then stays.
     """
     request = MakeRequest(
         folder=Path(folder),

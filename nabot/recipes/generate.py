@@ -18,7 +18,7 @@ from nabot.errors import ConfigError, Stopped, UpstreamError
 from nabot.recipes.signals import Signals
 from nabot.sources import Progress as Pulling
 from nabot.synth.budget import UNLIMITED, Budget
-from nabot.synth.content import language_of
+from nabot.synth.content import prompt_language
 from nabot.synth.journal import Journal, OtherRun, locked, put_aside, recorded_settings
 from nabot.synth.judging import Judge
 from nabot.synth.loop import Ask, Ended, Loop, Plan, Progress, Row, in_order
@@ -118,7 +118,7 @@ class GenerateRequest:
             return Material(spoken, rng, passages=read_passages(self._files()[needs]))
         rows = read_candidates(self._files()[needs])
         if not self.language:
-            spoken = Counter(language_of(row.task.instruction) for row in rows).most_common(1)[0][0]
+            spoken = Counter(prompt_language(row.task.instruction) for row in rows).most_common(1)[0][0]
         return Material(spoken, rng, rows=rows)
 
     def kept_language(self) -> str:

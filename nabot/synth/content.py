@@ -35,14 +35,14 @@ _SPELLED |= {"다섯": "5", "여섯": "6", "일곱": "7", "여덟": "8", "아홉
 _PERHAPS_SPELLED = {"one": "1", "한": "1", "두": "2", "세": "3", "네": "4", "열": "10"}
 
 
-def language_of(text: str) -> Language:
+def prompt_language(text: str) -> Language:
     """The language in which a teacher is asked about `text`: Korean where there is enough Hangul, else English."""
     return "ko" if scripts(text)["hangul"] and written_in(text, "ko") else "en"
 
 
 def answers_in(text: str, language: Language) -> bool:
     """Whether a teacher that was asked in `language` wrote `text` in it; words that it quotes may be in another one."""
-    return language_of(text) == language or written_in(text, language)
+    return prompt_language(text) == language or written_in(text, language)
 
 
 def content(text: str) -> set[str]:

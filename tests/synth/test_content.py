@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nabot.synth.content import content, language_of, numbers
+from nabot.synth.content import content, numbers, prompt_language
 
 relaxed = settings(deadline=None)  # time is no part of these tests
 
@@ -59,7 +59,7 @@ def test_a_word_that_may_be_a_number_counts_where_that_is_asked_for():
     [("카페는 9시에 엽니다.", "ko"), ("It opens at 9.", "en"), ("12:30", "en"), ("Python 3.11을 설치하세요", "ko")],
 )
 def test_the_language_in_which_a_teacher_is_asked(text, expected):
-    assert language_of(text) == expected
+    assert prompt_language(text) == expected
 
 
 @relaxed

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from nabot.conversation import Conversation
 from nabot.data.sentences import num_words
 from nabot.synth.asking import Candidate, Prompt
-from nabot.synth.content import answers_in, content, language_of
+from nabot.synth.content import answers_in, content, prompt_language
 from nabot.synth.parsing import CUT
 from nabot.synth.seeds import Language
 from nabot.synth.tasks import Reason, Rejected, Task
@@ -178,7 +178,7 @@ class Evolve:
 def _request(line: _Line) -> str:
     """What a teacher is asked, to evolve the row of `line` in its way."""
     text = _whole(line.row.task)
-    language = language_of(text)
+    language = prompt_language(text)
     if line.way == _BREADTH:
         return _BROADER[language].format(text=text)
     return _DEEPER[language].format(way=_WAYS[language][line.way], text=text)
@@ -194,7 +194,7 @@ def _no_evolution(text: str, finish: str, line: _Line) -> Reason | None:
         return Reason("cut_off")
     if not text:
         return Reason("empty_instruction")
-    if not answers_in(text, language_of(_whole(line.row.task))):
+    if not answers_in(text, prompt_language(_whole(line.row.task))):
         return Reason("other_language")
     if copied := _COPIED.search(text):
         return Reason("copies_prompt", copied.group())

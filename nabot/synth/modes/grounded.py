@@ -23,7 +23,7 @@ from nabot.conversation import Conversation
 from nabot.data.answers import refuses
 from nabot.data.imports.types import Passage
 from nabot.synth.asking import Candidate, Prompt
-from nabot.synth.content import answers_in, content, language_of, numbers
+from nabot.synth.content import answers_in, content, numbers, prompt_language
 from nabot.synth.grounding import declines, find_quote, leans_on_something, speaks_of_passage, too_short, unsupported
 from nabot.synth.pairs import Pair, parse_pairs
 from nabot.synth.rouge import require_rapidfuzz
@@ -245,7 +245,7 @@ class Grounded:
 def _asking(passage: Passage) -> _Asking:
     passage = replace(passage, text=unicodedata.normalize("NFC", passage.text))
     words = content(f"{passage.text} {passage.place} {passage.source}")
-    return _Asking(passage, language_of(passage.text), words)
+    return _Asking(passage, prompt_language(passage.text), words)
 
 
 def _source(passage: Passage) -> str:

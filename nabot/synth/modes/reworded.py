@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from nabot.conversation import Conversation
 from nabot.synth.asking import Candidate, Prompt
-from nabot.synth.content import answers_in, language_of
+from nabot.synth.content import answers_in, prompt_language
 from nabot.synth.novelty import Pool
 from nabot.synth.seeds import Language
 from nabot.synth.tasks import Reason, Rejected, Task
@@ -52,7 +52,7 @@ class Reworded:
             candidate = self._left.popleft()
             self._asked.append(candidate)
             question = candidate.task.instruction
-            text = _PROMPT[language_of(question)].format(question=question)
+            text = _PROMPT[prompt_language(question)].format(question=question)
             prompts.append(Prompt(self.name, Conversation.ask(text), self._sampling, candidate.sources))
         return prompts
 
@@ -78,7 +78,7 @@ def _question(text: str) -> str:
 def _unusable(question: str, before: str) -> Reason | None:
     if not question or not re.search(r"[?？]|[요까]\W*\Z", question):
         return Reason("malformed_item")
-    if not answers_in(question, language_of(before)):
+    if not answers_in(question, prompt_language(before)):
         return Reason("other_language")
     if Pool([before]).near_copy(question):
         return Reason("near_copy", before)
