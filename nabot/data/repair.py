@@ -91,7 +91,7 @@ def _repaired(path: Path, fit: Fit, done: Repaired, on_progress: Progress) -> Sc
             found = shorter if isinstance(shorter, Conversation) else [shorter or problem("too_long_alone")]
         if isinstance(found, Conversation):
             scan.conversations.append((row.number, found))
-            done.repairs.update(repairs)
+            done.repairs.update(sorted(repairs))  # kinds of equal count are told in one order
         else:
             done.left_out += [one.at(str(path), row.number) for one in found]
         if row.number % 1000 == 0:

@@ -70,7 +70,7 @@ def test_a_repaired_file_is_written_checked_and_told_of(tmp_path: Path, capsys: 
     out, spoilt = tmp_path / "out.jsonl", {"prompt": "Is it op\u200ben today?", "completion": "Yes.</s>"}
     path = rows(tmp_path, spoilt, spoilt, {"prompt": "", "completion": "a"})
     seen = told(capsys, path, "--fix", str(out))
-    assert "Repaired: zero_width 2 rows, template_mark 2 rows, duplicate 1 row." in seen
+    assert "Repaired: template_mark 2 rows, zero_width 2 rows, duplicate 1 row." in seen
     assert "rows.jsonl:103:prompt: empty question" in seen
     assert f"{out}: 101 rows written." in seen
 
