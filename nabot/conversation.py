@@ -5,7 +5,7 @@ Checking what a person wrote is the work of `nabot.data`; turning a conversation
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -47,10 +47,17 @@ class Conversation:
         return cls(tuple(_message(m) for m in messages), tuple(tools))
 
     @classmethod
-    def ask(cls, question: str, system: str = "") -> "Conversation":
-        """A single question, with an optional system prompt before it."""
+    def ask(cls, question: str, system: str = "", begun: str = "") -> "Conversation":
+        """A single question, with an optional system prompt before it and an optional beginning of the answer behind it."""
         head = (Message("system", system),) if system else ()
-        return cls((*head, Message("user", question)))
+        tail = (Message("assistant", begun),) if begun else ()
+        return cls((*head, Message("user", question), *tail))
+
+    @property
+    def begun(self) -> tuple["Conversation", str]:
+        """The turns that are to be answered, and how the answer begins: with the last turn's words if they are the assistant's."""
+        *before, last = self.messages
+        return (replace(self, messages=tuple(before)), last.content) if last.role == "assistant" else (self, "")
 
     def as_dict(self) -> dict[str, Any]:
         """One line of a conversation file."""

@@ -80,7 +80,10 @@ class TextModel(Protocol):
     """Anything that answers."""
 
     def generate(self, prompts: Sequence[Conversation], sampling: Sampling) -> Iterator[Completion]:
-        """Answers in the order of the prompts, each as soon as it and all before it are done."""
+        """Answers in the order of the prompts, each as soon as it and all before it are done.
+
+        A prompt that ends with words of the assistant is gone on with, and these words are not said again.
+        """
         ...
 
     def loglikelihood(self, pairs: Sequence[tuple[str, str]]) -> list[float]:

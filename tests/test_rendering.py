@@ -127,6 +127,22 @@ def test_a_prompt_is_what_training_has_before_the_answer(name: str, kind: str) -
 
 @pytest.mark.parametrize("kind", ["byte_level", "sentencepiece"])
 @pytest.mark.parametrize("name", BUILTIN)
+@given(answer=TEXTS)
+@settings(max_examples=25, deadline=None)
+def test_an_answer_that_has_begun_is_gone_on_with_as_it_was_learned(name: str, kind: str, answer: str) -> None:
+    renderer = builtin(name, kind)
+    question = MULTI.messages[:2]
+    begun = renderer.prompt(Conversation((*question, Message("assistant", answer))))
+    asked = renderer.prompt(Conversation(question))
+    assert begun[: len(asked)] == asked
+    row = renderer.training(Conversation((*question, Message("assistant", answer))))
+    if name not in ("llama2", "mistral"):  # their templates trim answers
+        assert row.ids[: len(begun)] == begun
+    assert not set(begun[len(asked) :]) & set(renderer.tokenizer.added_tokens.values())
+
+
+@pytest.mark.parametrize("kind", ["byte_level", "sentencepiece"])
+@pytest.mark.parametrize("name", BUILTIN)
 @given(texts=st.lists(TEXTS, min_size=4, max_size=4))
 @settings(max_examples=25, deadline=None)
 def test_nobody_can_type_a_special_token(name: str, kind: str, texts: list[str]) -> None:

@@ -5,7 +5,7 @@ simple on purpose; the surface (`add`, `step`, `abort`, `generate`, `stream`) is
 """
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -94,6 +94,31 @@ class Engine:
                 yield from (event.completion for event in self._events_of(number) if event.completion)
         finally:
             self._leave(numbers)
+
+    def as_they_come(
+        self, prompts: Sequence[Conversation], sampling: Sampling, going_on: Callable[[int], bool] = lambda _: True
+    ) -> Iterator[tuple[int, Completion]]:
+        """Answers with the places of their prompts, each as soon as it is done.
+
+        After every step `going_on` hears how many tokens the answers under way have; False ends them.
+        """
+        places: dict[int, int] = {}
+        try:
+            for place, prompt in enumerate(prompts):
+                number = self.add(prompt, sampling)
+                places[number], self._inboxes[number] = place, deque()
+            while places and going_on(sum(len(a.answer) for a in self._running if a.number in places)):
+                self.step()
+                for number in list(places):
+                    inbox = self._inboxes[number]
+                    completions = [event.completion for event in inbox if event.completion]
+                    inbox.clear()
+                    if completions:
+                        place = places.pop(number)
+                        self._leave([number])
+                        yield place, completions[0]
+        finally:
+            self._leave(list(places))
 
     def stream(self, conversation: Conversation, sampling: Sampling) -> Generator[str, None, Finish]:
         """One answer, piece by piece, never half a character; returns how it ended. Closing it ends the answer."""

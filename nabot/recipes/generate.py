@@ -8,7 +8,8 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,11 +18,11 @@ from nabot.conversation import Conversation
 from nabot.errors import ConfigError, Stopped, UpstreamError
 from nabot.recipes.signals import Signals
 from nabot.sources import Progress as Pulling
-from nabot.synth.budget import UNLIMITED, Budget
+from nabot.synth.budget import UNLIMITED, Budget, Tokens
 from nabot.synth.content import prompt_language
 from nabot.synth.journal import Journal, OtherRun, locked, put_aside, recorded_settings
 from nabot.synth.judging import Judge
-from nabot.synth.loop import Ask, Ended, Loop, Plan, Progress, Row, in_order
+from nabot.synth.loop import Ask, Ended, Loop, Plan, Progress, Row, where_it_fits
 from nabot.synth.modes import MODES, Material
 from nabot.synth.rows import read_candidates, read_passages
 from nabot.synth.seeds import Language, own_seeds, read_seeds
@@ -29,6 +30,8 @@ from nabot.synth.teacher import Endpoint, address_of, key_from
 from nabot.text import counted, near_names, say
 
 KEY_ENV = "OPENAI_API_KEY"
+# tokens of one answer: a list that goes on for longer takes minutes here, and small models begin to repeat themselves
+LOCAL_ANSWER = 512
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class GenerateRequest:
     language: str = ""  # "": English of seeds; otherwise that of each passage or row, and none is left out for it
     seed: int = 0
     concurrency: int = 4
+    max_new_tokens: int = 0  # of an answer; 0: what the mode allows, on this machine at most LOCAL_ANSWER
     budget: Budget = UNLIMITED
     mark_toxic: bool = False
     fresh: bool = False
@@ -92,6 +96,8 @@ class GenerateRequest:
         for name, value in numbers.items():
             if not value > 0:
                 raise ConfigError(say("generate.bad_number", name=name, seen=value))
+        if self.max_new_tokens < 0:
+            raise ConfigError(say("generate.bad_number", name="max-new-tokens", seen=self.max_new_tokens))
         if self.out.is_dir():
             raise ConfigError(say("generate.out_is_folder", path=self.out))
         needs, given = MODES[self.mode].needs, self._files()
@@ -121,6 +127,11 @@ class GenerateRequest:
             spoken = Counter(prompt_language(row.task.instruction) for row in rows).most_common(1)[0][0]
         return Material(spoken, rng, rows=rows)
 
+    @property
+    def longest_answer(self) -> int | None:
+        """In tokens; None: what the mode allows."""
+        return self.max_new_tokens or (None if self.teacher.url else LOCAL_ANSWER)
+
     def kept_language(self) -> str:
         """The only one in which rows are kept; "": any, because files of one's own say which it is."""
         return self.language or ("en" if MODES[self.mode].needs == "seeds" else "")
@@ -139,6 +150,7 @@ class GenerateRequest:
             **self.teacher.settings(),
             **{flag: file_sha256(path) for flag, path in self._files().items()},
             "mark_toxic": self.mark_toxic,
+            "max_new_tokens": self.longest_answer,
         }
 
 
@@ -158,7 +170,8 @@ def generate_rows(request: GenerateRequest, watcher: GenerateWatcher = GenerateW
     signal; rows, report and journal then have everything up to there.
     """
     material = request.material()
-    with Signals() as signals, _asking(request, lambda: signals.number, watcher) as ask:
+    progress = _Live(watcher.progress)
+    with Signals() as signals, _asking(request, lambda: signals.number, watcher, progress) as ask:
         if request.fresh:
             with locked(request.journal):  # not under the hands of a run that is still going on
                 put_aside(request.journal)
@@ -179,16 +192,18 @@ def generate_rows(request: GenerateRequest, watcher: GenerateWatcher = GenerateW
                     language=request.kept_language(),
                     mark_toxic=request.mark_toxic,
                 ),
-                Plan(request.count, per_round, request.teacher.name, request.budget),
+                Plan(request.count, per_round, request.teacher.name, request.budget, request.longest_answer),
                 save=lambda rows: _save(request.out, rows, watcher.note),
                 stopping=lambda: signals.number,
-                progress=watcher.progress,
+                progress=progress,
             )
             return _run(loop, journal, request, watcher.note, lambda: signals.number)
 
 
 @contextmanager
-def _asking(request: GenerateRequest, stopping: Callable[[], int], watcher: GenerateWatcher) -> Iterator[Ask]:
+def _asking(
+    request: GenerateRequest, stopping: Callable[[], int], watcher: GenerateWatcher, progress: "_Live"
+) -> Iterator[Ask]:
     """The teacher, ready to be asked."""
     teacher = request.teacher
     if teacher.url:
@@ -211,7 +226,27 @@ def _asking(request: GenerateRequest, stopping: Callable[[], int], watcher: Gene
     def fits(prompt: Conversation) -> bool:
         return len(opened.renderer.prompt(prompt)) < opened.decoder.longest
 
-    yield in_order(opened.engine(), stopping, fits)
+    def going_on(tokens: int) -> bool:
+        progress.under_way(tokens)
+        return not stopping()
+
+    yield where_it_fits(partial(opened.engine().as_they_come, going_on=going_on), fits)
+
+
+class _Live:
+    """Shows where a run stands, with the tokens that the answers under way have so far."""
+
+    def __init__(self, show: Callable[[Progress], None]) -> None:
+        self._show = show
+        self._state: Progress | None = None
+
+    def __call__(self, state: Progress) -> None:
+        self._state = state
+        self._show(state)
+
+    def under_way(self, tokens: int) -> None:
+        if self._state:
+            self._show(replace(self._state, spent=self._state.spent + Tokens(0, tokens)))
 
 
 def _run(

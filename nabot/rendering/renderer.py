@@ -82,14 +82,16 @@ class Renderer:
             raise self._no_end_token() from None
 
     def prompt(self, conversation: Conversation) -> tuple[int, ...]:
-        """Every id up to where the answer to the last turn begins. Raises DataError."""
-        run = self._run(conversation)
+        """Every id up to where the answer to the last turn begins; an answer that has begun is gone on with. Raises DataError."""
+        turns, begun = conversation.begun
+        run = self._run(turns)
         spans = run.proved(self._scanner, generation_prompt=True)
         if not self.template.writes_generation_prompt:
             spans = replace(spans, text=spans.text + run.unwritten_prompt())
         marks = self._marks(spans)
         answers = self._answers(run, spans, marks, self.stop_ids, training=False)
-        return self._encoded(run, spans, marks, answers)[0]
+        whole = replace(spans, text=spans.text + begun)  # behind what was looked through for special tokens
+        return self._encoded(run, whole, marks, answers, cut=len(spans.text))[0]
 
     def fitted(self, conversation: Conversation, max_tokens: int) -> Rendered | None:
         """As `training`, without the oldest turns that do not fit; None if the last turn alone is too long."""
@@ -175,14 +177,14 @@ class Renderer:
         return [Mark(place, place, _NOWHERE, token_id) for place, ids in sides for token_id in ids]
 
     def _encoded(
-        self, run: TemplateRun, spans: Spans, marks: Sequence[Mark], answers: Sequence[Answer]
+        self, run: TemplateRun, spans: Spans, marks: Sequence[Mark], answers: Sequence[Answer], cut: int = 0
     ) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-        """Ids between special tokens and cuts, and for each whether its piece lies in what is learned."""
+        """Ids between special tokens and cuts, and for each whether its piece lies in what is learned; `cut` is one more."""
         text = spans.text
         marks = sorted([*marks, *self._marks_around_questions(run, spans)], key=lambda mark: mark[:2])
         learned = [span for answer in answers for span in answer.learned]
         edges = {edge for a in answers for edge in (a.begin, a.end)} | {edge for span in learned for edge in span}
-        cuts = sorted(edges | {len(text)})
+        cuts = sorted(edges | {cut, len(text)})
         ids: list[int] = []
         trained: list[bool] = []
 

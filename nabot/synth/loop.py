@@ -17,7 +17,7 @@ from nabot.synth.budget import UNLIMITED, Budget, Tokens, most_tokens
 from nabot.synth.journal import Journal, prompt_hash
 from nabot.synth.judging import Judge, Kept, Tally
 from nabot.text import say
-from nabot.textmodel import Completion, Finish, Sampling, TextModel
+from nabot.textmodel import Completion, Finish, Sampling
 
 Row = dict[str, Any]
 Ended = Literal["count", "nothing_left", "budget", "stopped", "barren"]
@@ -51,15 +51,11 @@ class Plan:
     round: int
     teacher: str  # as rows name it
     budget: Budget = UNLIMITED
+    max_new_tokens: int | None = None  # of an answer, where the mode would allow more
 
 
-def in_order(
-    model: TextModel, stopping: Callable[[], object], fits: Callable[[Conversation], bool] = lambda _: True
-) -> Ask:
-    """A model on this machine, whose answers come in the order of the questions.
-
-    A question that does not fit into it is passed over, unless none has fitted yet: then the model says so.
-    """
+def where_it_fits(teacher: Ask, fits: Callable[[Conversation], bool]) -> Ask:
+    """Passes over questions that do not fit into a model, unless none has fitted yet: then the model says so."""
     has_fitted = False
 
     def ask(prompts: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
@@ -68,10 +64,8 @@ def in_order(
         has_fitted = has_fitted or bool(fitting)
         places = fitting if has_fitted else range(len(prompts))
         yield from ((place, Completion("", 0, 0, "abort")) for place in range(len(prompts)) if place not in places)
-        for place, completion in zip(places, model.generate([prompts[place] for place in places], sampling)):  # noqa: B905
-            yield place, completion
-            if stopping():
-                return
+        for number, completion in teacher([prompts[place] for place in places], sampling):
+            yield places[number], completion
 
     return ask
 
@@ -132,13 +126,13 @@ class Loop:
 
     def _answers(self, numbered: Sequence[tuple[int, Prompt]]) -> list[Completion]:
         """The answers of a round in order, up to the first that there is no money or no time for."""
-        hashes = [prompt_hash(prompt.conversation, prompt.sampling) for _, prompt in numbered]
+        hashes = [self._hash(prompt) for _, prompt in numbered]
         there = {number: self._journal.answer(number, h) for (number, _), h in zip(numbered, hashes, strict=True)}
         missing = [
             (number, prompt, h) for (number, prompt), h in zip(numbered, hashes, strict=True) if there[number] is None
         ]
         while missing and not self._stopping() and (affordable := self._affordable(missing)):
-            for sampling, group in groupby(affordable, key=lambda request: request[1].sampling):
+            for sampling, group in groupby(affordable, key=lambda request: self._sampling(request[1])):
                 there.update(self._asked(list(group), sampling))
             missing = [request for request in missing if there[request[0]] is None]
         answers = []
@@ -160,11 +154,18 @@ class Loop:
             self._tell()
             yield number, completion
 
+    def _sampling(self, prompt: Prompt) -> Sampling:
+        allowed, most = prompt.sampling.max_new_tokens, self._plan.max_new_tokens
+        return prompt.sampling if most is None or allowed <= most else replace(prompt.sampling, max_new_tokens=most)
+
+    def _hash(self, prompt: Prompt) -> str:
+        return prompt_hash(prompt.conversation, self._sampling(prompt))
+
     def _affordable(self, requests: Sequence[tuple[int, Prompt, str]]) -> Sequence[tuple[int, Prompt, str]]:
         """Those from the front on that can all be sent at once, whatever they take."""
         reserved = self._journal.spent
         for place, (_, prompt, _) in enumerate(requests):
-            reserved += most_tokens(prompt.conversation, prompt.sampling)
+            reserved += most_tokens(prompt.conversation, self._sampling(prompt))
             if not self._plan.budget.affords(reserved):
                 return requests[:place]
         return requests
@@ -196,7 +197,7 @@ class Loop:
             "teacher": self._plan.teacher,
             "mode": self._mode.name,
             "request": number,
-            "prompt": prompt_hash(prompt.conversation, prompt.sampling),
+            "prompt": self._hash(prompt),
             "sources": list(candidate.sources or prompt.sources),
             "nearest": {"score": round(kept.score, 4), "instruction": kept.nearest},
         }

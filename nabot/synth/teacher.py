@@ -249,7 +249,10 @@ class Endpoint:
             value = getattr(sampling, name)
             fields[name] = value if value != getattr(default, name) else None
         kept = {name: value for name, value in fields.items() if value is not None and name not in self._refused}
-        messages = [_message(message.role, message.content, message.context) for message in prompt.messages]
+        turns, begun = prompt.begun
+        messages = [_message(message.role, message.content, message.context) for message in turns.messages]
+        if begun:  # no field of OpenAI's: a chat model is shown it instead, and goes on
+            messages[-1]["content"] += f"\n\n{begun}"
         return {"model": self.model, "messages": messages, self._limit: sampling.max_new_tokens, **kept}
 
     def _gave_in(self, status: int, said: str, body: dict[str, Any]) -> bool:

@@ -286,6 +286,37 @@ def test_generate_answers_in_the_order_of_the_prompts() -> None:
     assert each[0].text == text_of(alone(renderer().prompt(QUESTIONS[0]), 7))
 
 
+@pytest.mark.parametrize("max_running", [1, 2, 5])
+def test_answers_as_they_come_are_those_in_order(max_running: int) -> None:
+    together = dict(engine(max_running=max_running).as_they_come(QUESTIONS, Sampling(max_new_tokens=7)))
+    assert [together[place] for place in range(3)] == list(engine().generate(QUESTIONS, Sampling(max_new_tokens=7)))
+
+
+def test_a_short_answer_comes_before_a_long_one() -> None:
+    model = engine()
+
+    def full(words: int) -> Conversation:
+        return Conversation.ask("tea " * words)
+
+    words = next(n for n in range(9999, 0, -9) if len(renderer().prompt(full(n))) < model.decoder.longest)
+    places = [place for place, _ in model.as_they_come([QUESTIONS[0], full(words)], Sampling(max_new_tokens=40))]
+    assert places == [1, 0]
+
+
+def test_answers_as_they_come_end_with_a_word_and_leave_nothing_behind() -> None:
+    model, heard = engine(), []
+
+    def going_on(tokens: int) -> bool:
+        heard.append(tokens)
+        return tokens < 9
+
+    assert list(model.as_they_come(QUESTIONS, Sampling(max_new_tokens=500), going_on)) == []
+    assert heard == sorted(heard)
+    assert heard[0] == 0
+    assert heard[-1] >= 9
+    assert model.step() == []
+
+
 def test_a_prompt_that_does_not_fit_leaves_nobody_waiting() -> None:
     model = engine()
     endless = Conversation.ask("tea " * 5000)

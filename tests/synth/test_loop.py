@@ -18,7 +18,7 @@ from nabot.synth.asking import INSTANCES, Candidate, Prompt
 from nabot.synth.budget import Budget, Tokens
 from nabot.synth.journal import Journal
 from nabot.synth.judging import Judge
-from nabot.synth.loop import BARREN_ROUNDS, Loop, Plan, in_order
+from nabot.synth.loop import BARREN_ROUNDS, Loop, Plan, where_it_fits
 from nabot.synth.modes import MODES, Material
 from nabot.synth.rouge import rouge_l
 from nabot.synth.tasks import Task
@@ -50,6 +50,18 @@ class Listed:
 
 def alpaca(seed=0):
     return MODES["alpaca"].mode(Material("en", random.Random(seed), SEEDS))
+
+
+def in_order(teacher, stopping=lambda: False):
+    """Asks a model whose answers come in the order of the questions."""
+
+    def ask(prompts, sampling):
+        for answered in enumerate(teacher.generate(prompts, sampling)):
+            yield answered
+            if stopping():
+                return
+
+    return ask
 
 
 class Run:
@@ -375,7 +387,7 @@ def test_the_writer_of_these_tests_writes_what_is_kept():
 
 def test_a_local_model_passes_over_what_does_not_fit_once_something_has_fitted():
     writer = Writer("one", "two", "three")
-    ask = in_order(writer, lambda: False, lambda prompt: len(prompt.messages[-1].content) < 9)
+    ask = where_it_fits(in_order(writer), lambda prompt: len(prompt.messages[-1].content) < 9)
     first = dict(ask([Conversation.ask("long, too long"), Conversation.ask("short")], Sampling()))
     assert {place: (one.text, one.finish) for place, one in first.items()} == {0: ("", "abort"), 1: ("one", "stop")}
     assert dict(ask([Conversation.ask("long, too long")], Sampling()))[0].finish == "abort"
@@ -383,5 +395,5 @@ def test_a_local_model_passes_over_what_does_not_fit_once_something_has_fitted()
 
 def test_a_local_model_that_nothing_has_fitted_into_is_asked_and_says_so():
     writer = Writer("one")
-    ask = in_order(writer, lambda: False, lambda _: False)
+    ask = where_it_fits(in_order(writer), lambda _: False)
     assert [one.text for _, one in ask([Conversation.ask("long, too long")], Sampling())] == ["one"]

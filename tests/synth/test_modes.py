@@ -24,7 +24,7 @@ def mode(name, *, language="en", seed=0, seeds=SEEDS):
 
 
 def asked(prompt):
-    return prompt.conversation.messages[-1].content
+    return "\n".join(message.content for message in prompt.conversation.messages)
 
 
 def answered(text, finish="stop"):

@@ -72,8 +72,8 @@ class Alpaca:
         shown = self._rng.sample(self._seeds, min(SHOWN, len(self._seeds)))
         items = "".join(_item(number, seed) for number, seed in enumerate(shown, start=1))
         header = self._header.format(shown=len(shown), next=len(shown) + 1)
-        text = f"{header}\n{items}###\n{len(shown) + 1}. Instruction:"
-        return Prompt("alpaca", Conversation.ask(text), sampling, tuple(seed.id for seed in shown))
+        begun = f"{items}###\n{len(shown) + 1}. Instruction:"
+        return Prompt("alpaca", Conversation.ask(header, begun=begun), sampling, tuple(seed.id for seed in shown))
 
     def take(self, prompt: Prompt, completion: Completion) -> Iterator[Candidate | Rejected]:
         finish = "stop" if completion.finish == "stop" else CUT

@@ -110,7 +110,7 @@ class SelfInstruct:
         self._rng.shuffle(shown)
         lines = [f"{number}. {' '.join(text.split()).rstrip(':')}" for number, text in enumerate(shown, start=1)]
         header = _LIST_HEADERS[self._language].format(n=_LISTED, next=len(shown) + 1)
-        text = "\n".join([header, "", *lines, f"{len(shown) + 1}."])
+        begun = "\n".join([*lines, f"{len(shown) + 1}."])
         sampling = Sampling(
             max_new_tokens=1024,
             temperature=0.7,
@@ -120,7 +120,7 @@ class SelfInstruct:
             stop=(f"\n{_LISTED + 1}.",),
             seed=sampling_seed,
         )
-        return Prompt(_LIST, Conversation.ask(text), sampling, tuple(seed.id for seed in seeds))
+        return Prompt(_LIST, Conversation.ask(header, begun=begun), sampling, tuple(seed.id for seed in seeds))
 
     def _read_list(self, prompt: Prompt, completion: Completion) -> Iterator[Rejected]:
         finish = "stop" if completion.finish == "stop" else CUT
@@ -141,29 +141,31 @@ class SelfInstruct:
 
     # ---- classification or not, and instances
 
-    def _about(self, idea: _Idea, ask: Callable[[_Idea], tuple[str, str, Sampling]]) -> Prompt:
-        kind, text, sampling = ask(idea)
-        prompt = Prompt(kind, Conversation.ask(text), sampling, idea.sources)
+    def _about(self, idea: _Idea, ask: Callable[[_Idea], tuple[str, Conversation, Sampling]]) -> Prompt:
+        kind, conversation, sampling = ask(idea)
+        prompt = Prompt(kind, conversation, sampling, idea.sources)
         self._asked[prompt] = idea
         return prompt
 
-    def _kind(self, idea: _Idea) -> tuple[str, str, Sampling]:
+    def _kind(self, idea: _Idea) -> tuple[str, Conversation, Sampling]:
         shown = [*self._some(True, _SHOWN_OF_EACH), *self._some(False, _SHOWN_OF_EACH)]
         self._rng.shuffle(shown)
         question = "Is it a classification?"
         examples = [f"Task: {s.instruction}\n{question} {'Yes' if s.is_classification else 'No'}\n" for s in shown]
-        text = "\n".join([_KIND_HEADERS[self._language], "", *examples, f"Task: {idea.instruction}\n{question}"])
+        begun = "\n".join([*examples, f"Task: {idea.instruction}\n{question}"])
+        asked = Conversation.ask(_KIND_HEADERS[self._language], begun=begun)
         # unlike self-instruct, whose 3 tokens are too few for the "**Yes**" of chat models
-        return _KIND, text, Sampling(max_new_tokens=8, stop=("\n", "Task"))
+        return _KIND, asked, Sampling(max_new_tokens=8, stop=("\n", "Task"))
 
-    def _instances(self, idea: _Idea) -> tuple[str, str, Sampling]:
+    def _instances(self, idea: _Idea) -> tuple[str, Conversation, Sampling]:
         headers = _LABEL_FIRST_HEADERS if idea.is_classification else _INPUT_FIRST_HEADERS
         form = _label_first if idea.is_classification else _input_first
         shown = self._some(idea.is_classification, _SHOWN_WITH_INSTANCES)
-        text = "\n".join([headers[self._language], "", *map(form, shown), f"Task: {idea.instruction}\n"])
+        begun = "\n".join([*map(form, shown), f"Task: {idea.instruction}\n"])
+        asked = Conversation.ask(headers[self._language], begun=begun)
         limit = 300 if idea.is_classification else 350
         stop = (f"Example {MOST_INSTANCES + 1}", "Task:")
-        return INSTANCES, text, Sampling(max_new_tokens=limit, presence_penalty=1.5, stop=stop)
+        return INSTANCES, asked, Sampling(max_new_tokens=limit, presence_penalty=1.5, stop=stop)
 
     def _some(self, classifications: bool, most: int) -> list[Seed]:
         those = [seed for seed in self._seeds if seed.is_classification == classifications]
