@@ -8,7 +8,9 @@ import re
 import unicodedata
 
 from nabot.data.imports.types import Passage
-from nabot.synth.content import content, numbers
+from nabot.synth.content import answers_in, content, numbers
+from nabot.synth.seeds import Language
+from nabot.synth.tasks import Reason
 
 _NEAR = 90.0  # rapidfuzz's partial ratio, in percent: a word or two of a sentence may be other ones
 _LONGEST_NEAR = 1000  # characters of a quote; looking for near misses takes their square
@@ -87,18 +89,33 @@ def unsupported(answer: str, question: str, passage: Passage) -> str:
     if wrong := numbers(answer) - numbers(f"{passage.text} {around}", perhaps=True):
         return min(wrong)
     asked = content(question)
-    for name in _NAME.findall(answer):
-        if not content(name) <= there | asked:
-            return name
+    if name := strange_name(answer, there | asked):
+        return name
     added = content(answer) - asked
     strange = sorted(added - there)
     return ", ".join(strange) if len(added) - len(strange) < _LEAST_SHARE * len(added) else ""
+
+
+def strange_name(text: str, known: set[str]) -> str:
+    """The first name in `text` (a capital inside a sentence) that is not made of the words `known`; "" if there is none."""
+    return next((name for name in _NAME.findall(text) if not content(name) <= known), "")
 
 
 def speaks_of_passage(text: str) -> str:
     """The words that only make sense beside the passage ("according to the text", "위 글"); "" if there are none."""
     found = _PASSAGE.search(unicodedata.normalize("NFC", text))
     return found.group() if found else ""
+
+
+def unclear(question: str, language: Language, words: set[str]) -> Reason | None:
+    """Why somebody who has not seen the passage, whose words are `words`, would not understand `question`."""
+    if not answers_in(question, language):
+        return Reason("other_language")
+    if seen := speaks_of_passage(question):
+        return Reason("speaks_of_passage", seen)
+    if seen := leans_on_something(question):
+        return Reason("not_standing_alone", seen)
+    return None if content(question) & words else Reason("not_standing_alone")
 
 
 def leans_on_something(question: str) -> str:

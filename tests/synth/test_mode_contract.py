@@ -9,6 +9,7 @@ from nabot.synth.asking import Candidate, Mode
 from nabot.synth.modes.evolve import Evolve
 from nabot.synth.modes.grounded import Grounded
 from nabot.synth.modes.koalpaca import Koalpaca
+from nabot.synth.modes.sentences import Sentences
 from nabot.synth.tasks import Rejected, Task
 from nabot.textmodel import Completion
 
@@ -17,6 +18,7 @@ ROWS = [Candidate(Task(f"Name river {i}.", "", "Rhine"), (f"row {i}",)) for i in
 
 MODES = {
     "grounded": lambda: Grounded(PASSAGES, random.Random(7), unanswerable=0.3),
+    "sentences": lambda: Sentences(PASSAGES, random.Random(7)),
     "koalpaca": lambda: Koalpaca(ROWS, "en"),
     "evolve": lambda: Evolve(ROWS, random.Random(7), depth=2),
 }
@@ -42,6 +44,10 @@ class Script:
             f"Answer: It has {room + 3} chairs.\n\nQuestion: Who painted room {room} of Café Nabi, asked {self.asked}?\nQuote: none\n"
             "Answer: The passage does not mention that."
         )
+
+    def sentences(self, prompt):
+        room = int(prompt.sources[0].rpartition(" ")[2])
+        return f" How many chairs does room {room} of Café Nabi have, asked {self.asked}?\nAnswer: It has {room + 3} chairs."
 
     def koalpaca(self, _):
         return "\n".join(f"### Answer {i}\nWater {i}." for i in range(1, 11) if i != self.asked)
@@ -95,6 +101,7 @@ def test_every_row_says_where_it_comes_from_and_every_rejection_why(name):
 def test_without_material_there_is_nothing_to_ask(name):
     empty = {
         "grounded": lambda: Grounded([], random.Random(0)),
+        "sentences": lambda: Sentences([], random.Random(0)),
         "koalpaca": lambda: Koalpaca([], "ko"),
         "evolve": lambda: Evolve([], random.Random(0)),
     }

@@ -12,6 +12,7 @@ from nabot.synth.modes.koalpaca import Koalpaca
 from nabot.synth.modes.material import Material
 from nabot.synth.modes.reworded import Reworded
 from nabot.synth.modes.self_instruct import SelfInstruct
+from nabot.synth.modes.sentences import Sentences
 
 Needs = Literal["seeds", "passages", "rows"]
 
@@ -28,6 +29,7 @@ MODES: Mapping[str, Way] = {
     Alpaca.name: Way("seeds", Alpaca),
     SelfInstruct.name: Way("seeds", SelfInstruct),
     Grounded.name: Way("passages", lambda material: Grounded(material.passages, material.rng)),
+    Sentences.name: Way("passages", lambda material: Sentences(material.passages, material.rng)),
     Koalpaca.name: Way("rows", lambda material: Koalpaca(material.rows, material.language)),
     Evolve.name: Way("rows", lambda material: Evolve(material.rows, material.rng)),
     Reworded.name: Way("rows", lambda material: Reworded(material.rows)),

@@ -23,8 +23,8 @@ from nabot.conversation import Conversation
 from nabot.data.answers import refuses
 from nabot.data.imports.types import Passage
 from nabot.synth.asking import Candidate, Prompt
-from nabot.synth.content import answers_in, content, numbers, prompt_language
-from nabot.synth.grounding import declines, find_quote, leans_on_something, speaks_of_passage, too_short, unsupported
+from nabot.synth.content import content, numbers, prompt_language
+from nabot.synth.grounding import declines, find_quote, speaks_of_passage, too_short, unclear, unsupported
 from nabot.synth.pairs import Pair, parse_pairs
 from nabot.synth.rouge import require_rapidfuzz
 from nabot.synth.seeds import Language
@@ -207,7 +207,7 @@ class Grounded:
     def _judged(self, pair: Pair, prompt: _Prompt, left: int) -> _Candidate | Reason:
         """A row, or the first rule that `pair` breaks; `left` more questions may have no answer."""
         about = prompt.about
-        if reason := _unclear(pair.question, about):
+        if reason := unclear(pair.question, about.language, about.words):
             return reason
         if pair.quote.strip(" .\"'()[]<>-").casefold() not in _NO_QUOTE:
             return _answered(pair, about) or self._row(pair, prompt, pair.answer, _evidence(pair, about))
@@ -250,17 +250,6 @@ def _asking(passage: Passage) -> _Asking:
 
 def _source(passage: Passage) -> str:
     return f"{passage.source} {passage.place}".strip()
-
-
-def _unclear(question: str, about: _Asking) -> Reason | None:
-    """Why somebody who has not seen the passage would not understand `question`."""
-    if not answers_in(question, about.language):
-        return Reason("other_language")
-    if seen := speaks_of_passage(question):
-        return Reason("speaks_of_passage", seen)
-    if seen := leans_on_something(question):
-        return Reason("not_standing_alone", seen)
-    return None if content(question) & about.words else Reason("not_standing_alone")
 
 
 def _answered(pair: Pair, about: _Asking) -> Reason | None:
