@@ -4,6 +4,7 @@ The layout is the one that most of the first rows have. A fault in a row never e
 be read at all does.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -130,7 +131,8 @@ def _flags(names: Sequence[str], rows: Sequence[Row]) -> str:
 
     named = [name for name in names if name.strip()]  # --map takes nothing else
     longest = sorted(sorted(named, key=num_characters, reverse=True)[:2], key=named.index)
-    return " ".join(f'--map "{ours}={theirs}"' for ours, theirs in zip(("question", "answer"), longest, strict=False))
+    pairs = zip(("question", "answer"), longest, strict=False)
+    return " ".join(f"--map {shlex.quote(f'{ours}={theirs}')}" for ours, theirs in pairs)
 
 
 def _shown(values: Sequence[object]) -> str:
