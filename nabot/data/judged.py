@@ -5,7 +5,7 @@ be read at all does.
 """
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -68,6 +68,8 @@ def judge(path: Path, raw: RawFile, *, columns: Mapping[str, str] | None = None,
         raise unknown_columns(path, raw.header, _objects(head))
     if not theirs:
         raise DataError(say("data.no_rows", path=path))
+    if chosen is not None:
+        _require_told_apart(path, raw.header, columns.values() if columns else (*chosen.keys, *chosen.optional))
     if chosen is None and (keys := _keys(head)):
         raise _unknown_layout(path, keys, _objects(head))
     rest = (_renamed(row, columns) for row in raw.rows)
@@ -162,6 +164,14 @@ def _keys(rows: Sequence[RawRow]) -> tuple[str, ...]:
 
 def _named(name: str) -> Layout | None:
     return next((layout for layout in LAYOUTS if layout.name == name), None)
+
+
+def _require_told_apart(path: Path, header: Sequence[str], read: Iterable[str]) -> None:
+    """Raises DataError for two columns of one name that are read; those of another name may be as many as they like."""
+    for name in map(plain, read):
+        alike = [f"{excerpt(theirs)} ({n})" for n, theirs in enumerate(header, start=1) if plain(theirs) == name]
+        if len(alike) > 1:
+            raise DataError(say("data.columns_alike", path=path, columns=", ".join(alike)))
 
 
 # ---- columns that a person named

@@ -276,6 +276,23 @@ def test_the_flags_to_type_name_columns_that_have_a_name(tmp_path: Path):
         imported(table, out=tmp_path / "out.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("asked", "flag"), [(Asked({"question": "Q", "answer": "A"}), "--map"), (Asked(assistant="Mina"), "--assistant")]
+)
+def test_what_is_said_of_tables_and_chats_is_refused_for_a_document(tmp_path: Path, asked: Asked, flag: str):
+    (tmp_path / "note.md").write_text("# Tea\n\nLet it steep for two minutes.\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"note\.md: a document \(markdown\).*{flag} would be ignored"):
+        imported(tmp_path / "note.md", out=tmp_path / "out.jsonl", asked=asked)
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_documents_of_a_folder_are_read_beside_the_chats_that_flags_are_for(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "note.md").write_text("# Tea\n\nLet it steep for two minutes.\n", encoding="utf-8")
+    report = imported(tmp_path / "in", out=tmp_path / "out.jsonl", asked=Asked(assistant="Mina"))
+    assert report.written == {"passages": 1}
+
+
 def test_every_format_has_a_name_of_its_own(tmp_path: Path):
     names = [one.name for one in (*READERS, *LAYOUTS)]
     assert len(names) == len(set(names))
