@@ -135,6 +135,8 @@ ENGLISH: dict[str, str] = {
     "data.faulty": "{files}: {bad} of {rows} cannot be used:\n{listing}\n{next}",
     "data.more_faults": "… and {count} more; `nabot data check` lists them all",
     "data.skip_faulty": "Nothing was written. Correct these rows; --skip-faulty goes on without them.",
+    "data.near.goes": "--fix keeps the first",
+    "data.near.stays": "--fix keeps both, for a word is another: look at them",
     "data.nothing_left": "Nothing was written. Correct these rows: without them nothing is left, so --skip-faulty cannot help.",
     "data.correct_exam": "Nothing was asked. Correct these rows and start again.",
     "data.starter_not_empty": "{folder}: already holds {seen}; expected a new or an empty folder. Choose another name, or use --force to write the example files into it.",
@@ -234,7 +236,7 @@ ENGLISH: dict[str, str] = {
     "data.fault.matches_everything": "{seen} is found in every answer; expected a pattern that some answers miss",
     "data.fault.duplicate": "the same conversation as {place}; expected each once",
     "data.fault.contradiction": "the same question as {place} with another answer, {seen}; expected one answer to a question",
-    "data.fault.near_duplicate": "nearly the same conversation as {place}; --fix keeps the first",
+    "data.fault.near_duplicate": "nearly the same conversation as {place}; {remedy}",
     "data.fault.no_trained_token": "no token of this row is learned with this base's template; expected an answer that is",
     "data.fault.mojibake": "read in the wrong encoding, as in {seen}; expected the letters that were meant",
     "data.fault.replacement_character": "a letter was lost (U+FFFD) in {seen}; expected the text before it was damaged",
@@ -876,7 +878,7 @@ class _Formatter(string.Formatter):
     """`str.format` and the conversion "q"."""
 
     def convert_field(self, value: Any, conversion: str | None) -> Any:
-        return shlex.quote(str(value)) if conversion == "q" else super().convert_field(value, conversion)  # type: ignore[arg-type]
+        return shlex.quote(str(value)) if conversion == "q" else super().convert_field(value, conversion)
 
 
 _FORMATTER = _Formatter()
