@@ -596,6 +596,7 @@ ENGLISH: dict[str, str] = {
     "show.bot": "{bot}\n  base      {base} (licence {licence})\n  from      {parent}\n  method    {method}, {steps} steps over {rows} rows, last loss {loss:.3f}\n  template  {template}\n  system    {system}\n  exam      {accuracy}\n  disk      {size}",
     "show.is_model": "{name}: this is a model, not a bot. `nabot models` shows the models, `nabot list` the bots.",
     "show.no_row": "{path}: there is no row {row}, its last good row is {rows}.",
+    "show.instance": "{row}, instance {number} of {count}",
     "show.row": "row {row}: {tokens} tokens, {trained} of them trained (in colour, where there is any), {per_character:.2f} tokens a character",
     "rm.ask_bot": "Delete the bot {name} and everything in its folder? [y/N]",
     "rm.ask_model": "Delete the pulled model {name}? [y/N]",
