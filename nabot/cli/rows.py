@@ -9,10 +9,11 @@ from nabot.cli.output import console, counting_rows, pulling, put_json, tell
 from nabot.conversation import Conversation
 from nabot.data.check import CheckReport, Measure, Measured, check
 from nabot.data.faults import FAULTS_LISTED, Problem, listing, problem
-from nabot.data.files import scan_file
+from nabot.data.files import Scan, scan_file
+from nabot.data.judged import JudgedRow
 from nabot.data.repair import Fit, Repaired, repair
-from nabot.errors import ConfigError, DataError
-from nabot.rendering import BUILTIN, OWN, ChatTemplate, Renderer, render_coloured
+from nabot.errors import ConfigError, DataError, NabotError
+from nabot.rendering import BUILTIN, OWN, ChatTemplate, Rendered, Renderer, render_coloured
 from nabot.sources import registry, resolve
 from nabot.text import counted, say
 from nabot.tokenizer import load_tokenizer
@@ -112,32 +113,44 @@ def _language(base: str) -> str:
 
 
 def show_row(path: Path, *, base: str, row: int, template: str, system: str, as_json: bool) -> None:
-    """The row as token ids see it; what is trained stands out, also without colour."""
-    scan = scan_file(path)
-    found = dict(scan.conversations)
-    if row not in found:
-        faults = [fault for fault in scan.faults if fault.row == row]
-        raise (
-            DataError(listing(faults))
-            if faults
-            else ConfigError(say("show.no_row", path=path, row=row, rows=max(found, default=0)))
-        )
+    """The row as token ids see it, of a seed task every instance; what is trained stands out, also without colour."""
+    judged: list[JudgedRow] = []
+    scan = scan_file(path, lambda one: judged.append(one) if one.number == row else None)
+    if not any(isinstance(one.found, Conversation) for one in judged):
+        raise _nothing_to_show(scan, row)
     renderer = renderer_of(base, template=template, system=system)
-    rendered = renderer.training(found[row])
-    pieces = render_coloured(rendered, renderer.tokenizer)
+    instances = [
+        (number, renderer.training(one.found))
+        for number, one in enumerate(judged, start=1)
+        if isinstance(one.found, Conversation)
+    ]
     if as_json:
-        put_json({"ids": rendered.ids, "trained": rendered.trained, "text": rendered.text})
+        shown = [{"ids": one.ids, "trained": one.trained, "text": one.text} for _, one in instances]
+        put_json(shown[0] if len(judged) == 1 else {"instances": shown})
         return
+    for number, rendered in instances:
+        place = f"{row}" if len(judged) == 1 else say("show.instance", row=row, number=number, count=len(judged))
+        _show(rendered, renderer, place)
+
+
+def _nothing_to_show(scan: Scan, row: int) -> NabotError:
+    """What is wrong with the row, or that there is none."""
+    if faults := [fault for fault in scan.faults if fault.row == row]:
+        return DataError(listing(faults))
+    last = max((number for number, _ in scan.conversations), default=0)
+    return ConfigError(say("show.no_row", path=scan.file, row=row, rows=last))
+
+
+def _show(rendered: Rendered, renderer: Renderer, place: str) -> None:
     from rich.text import Text
 
     text = Text()
-    for piece, trained in pieces:
+    for piece, trained in render_coloured(rendered, renderer.tokenizer):
         text.append(piece, style="bold black on green" if trained else "dim")
-    screen = console(to_stderr=False)
-    screen.print(text)
-    trained_tokens = sum(rendered.trained)
+    console(to_stderr=False).print(text)
     per_character = len(rendered.ids) / max(1, len(rendered.text))
-    tell(say("show.row", row=row, tokens=len(rendered.ids), trained=trained_tokens, per_character=per_character))
+    counts = {"tokens": len(rendered.ids), "trained": sum(rendered.trained), "per_character": per_character}
+    tell(say("show.row", row=place, **counts))
 
 
 def renderer_of(base: str, *, template: str, system: str) -> Renderer:

@@ -8,7 +8,7 @@ warnings looked at; docs/check.md says which is which, and why.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ from nabot.data.faults import Fault, excerpt, problem
 from nabot.data.files import Scan, scan_file, template_notes
 from nabot.data.judged import JudgedRow
 from nabot.data.language import language_of
-from nabot.data.near import Texts, near_duplicates
+from nabot.data.near import Texts, forms, near_duplicates
 from nabot.data.notes import Note, file_notes, notes, token_notes
 from nabot.data.summary import Summary, TokenCounts
 from nabot.data.symptoms import is_foreign, main_language, symptoms
 from nabot.errors import NabotError
+from nabot.text import say
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,9 @@ def words(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 
+_Place = tuple[str, int, Conversation]  # a row: its file, its number, what it says
+
+
 @dataclass
 class Repeats:
     """Rows that say again what an earlier one says, or contradict it."""
@@ -177,27 +181,43 @@ class Repeats:
     faults: list[Fault] = field(default_factory=list)
     contradicted_questions: int = 0
     near_searched: bool = True
-    again: dict[tuple[str, int, int], str] = field(
-        default_factory=dict
-    )  # (file, row, id of it) → kind; the first is not in it
+    # (file, row, id of it) → kind, of rows that a repair drops; the first is not among them
+    again: dict[tuple[str, int, int], str] = field(default_factory=dict)
 
-    def add(self, kind: str, place: str, file: str, row: int, conversation: Conversation) -> None:
-        """One row that says again what stands at `place`."""
-        self.faults.append(problem(kind, fixable=True, place=place).at(file, row))
-        self.again[file, row, id(conversation)] = kind
+    def add(self, kind: str, place: str, row: _Place, **more: Any) -> None:
+        """One row that says again what stands at `place`, and that a repair drops."""
+        file, number, conversation = row
+        self.faults.append(problem(kind, fixable=True, place=place, **more).at(file, number))
+        self.again[file, number, id(conversation)] = kind
+
+    def add_near(self, near: Mapping[int, int], rows: Sequence[_Place]) -> None:
+        """Near duplicates, as places in `rows`. A repair drops those that differ from a row that stays in form alone."""
+        first_of: dict[Texts, int] = {}
+        for place in sorted({*near, *near.values()}):
+            both = forms(texts_of(rows[place][2]))
+            same = next((first_of[form] for form in both if form in first_of), None)
+            if same is None:
+                first_of.update(dict.fromkeys(both, place))
+            if place in near:
+                file, number, _ = rows[near[place] if same is None else same]
+                if same is None:
+                    found = problem("near_duplicate", place=f"{file}:{number}", remedy=say("data.near.stays"))
+                    self.faults.append(found.at(*rows[place][:2]))
+                else:
+                    self.add("near_duplicate", f"{file}:{number}", rows[place], remedy=say("data.near.goes"))
 
 
 def repeated(scans: Sequence[Scan], on_progress: Progress) -> Repeats:
     """Duplicates and contradictions, each told of its first appearance; near duplicates among the rest."""
     repeats = Repeats()
     answers: dict[str, dict[str, str]] = {}  # question → answer → where it stood first
-    fresh: list[tuple[str, int, Conversation]] = []
+    fresh: list[_Place] = []
     for scan in scans:
         for row, conversation in scan.conversations:
             answer, place = last_answer(conversation), f"{scan.file}:{row}"
             known = answers.setdefault(question_key(conversation), {})
             if answer in known:
-                repeats.add("duplicate", known[answer], scan.file, row, conversation)
+                repeats.add("duplicate", known[answer], (scan.file, row, conversation))
             elif known:
                 first = next(iter(known.values()))
                 repeats.faults.append(problem("contradiction", place=first, seen=excerpt(answer)).at(scan.file, row))
@@ -211,9 +231,7 @@ def repeated(scans: Sequence[Scan], on_progress: Progress) -> Repeats:
         )
     except ImportError:
         near, repeats.near_searched = {}, False
-    for later, earlier in near.items():
-        first_file, first_row, _ = fresh[earlier]
-        repeats.add("near_duplicate", f"{first_file}:{first_row}", *fresh[later])
+    repeats.add_near(near, fresh)
     return repeats
 
 

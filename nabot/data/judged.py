@@ -4,7 +4,8 @@ The layout is the one that most of the first rows have. A fault in a row never e
 be read at all does.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -67,6 +68,8 @@ def judge(path: Path, raw: RawFile, *, columns: Mapping[str, str] | None = None,
         raise unknown_columns(path, raw.header, _objects(head))
     if not theirs:
         raise DataError(say("data.no_rows", path=path))
+    if chosen is not None:
+        _require_told_apart(path, raw.header, columns.values() if columns else (*chosen.keys, *chosen.optional))
     if chosen is None and (keys := _keys(head)):
         raise _unknown_layout(path, keys, _objects(head))
     rest = (_renamed(row, columns) for row in raw.rows)
@@ -130,7 +133,8 @@ def _flags(names: Sequence[str], rows: Sequence[Row]) -> str:
 
     named = [name for name in names if name.strip()]  # --map takes nothing else
     longest = sorted(sorted(named, key=num_characters, reverse=True)[:2], key=named.index)
-    return " ".join(f'--map "{ours}={theirs}"' for ours, theirs in zip(("question", "answer"), longest, strict=False))
+    pairs = zip(("question", "answer"), longest, strict=False)
+    return " ".join(f"--map {shlex.quote(f'{ours}={theirs}')}" for ours, theirs in pairs)
 
 
 def _shown(values: Sequence[object]) -> str:
@@ -160,6 +164,14 @@ def _keys(rows: Sequence[RawRow]) -> tuple[str, ...]:
 
 def _named(name: str) -> Layout | None:
     return next((layout for layout in LAYOUTS if layout.name == name), None)
+
+
+def _require_told_apart(path: Path, header: Sequence[str], read: Iterable[str]) -> None:
+    """Raises DataError for two columns of one name that are read; those of another name may be as many as they like."""
+    for name in map(plain, read):
+        alike = [f"{excerpt(theirs)} ({n})" for n, theirs in enumerate(header, start=1) if plain(theirs) == name]
+        if len(alike) > 1:
+            raise DataError(say("data.columns_alike", path=path, columns=", ".join(alike)))
 
 
 # ---- columns that a person named

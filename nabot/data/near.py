@@ -29,6 +29,8 @@ _SEED = 20_231
 _DENSE = re.compile("[\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff가-힣]")
 _PUNCTUATION = re.compile(r"[\s.,!?;:'\"…~·“”‘’。、，！？]+")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+# Endings that leave a word what it is. None that says who does what to whom (을, 에게): exchanged, they turn a sentence round.
+_ENDING = re.compile(r"(?<=..)(?:은|는|이|가|들|요)\Z|(?<=[a-z]{3})(?:s|ed|ing)\Z")
 
 Texts = tuple[str, ...]  # of one row: what hardly tells rows apart (a system prompt), questions and all, the answer
 Progress = Callable[[int, int], None]
@@ -69,6 +71,18 @@ def alike(a: Texts, b: Texts) -> bool:
     return all(_NUMBER.findall(s) == _NUMBER.findall(t) for s, t in pairs) and all(
         similarity(*p) >= LIMIT for p in pairs
     )
+
+
+def forms(texts: Texts) -> tuple[Texts, Texts]:
+    """What two rows that differ in form alone share, either the one or the other: their letters, without regard to case,
+    punctuation and spaces, or their words without endings. Numbers as they are are part of both."""
+    numbers = tuple(" ".join(_NUMBER.findall(text)) for text in texts)
+    words = [_PUNCTUATION.sub(" ", text.casefold()).split() for text in texts]
+    letters, stems = (
+        ("".join(some) for some in words),
+        (" ".join(_ENDING.sub("", one) for one in some) for some in words),
+    )
+    return (*letters, *numbers), (*stems, *numbers)
 
 
 def similarity(a: str, b: str) -> float:

@@ -16,6 +16,18 @@ _KIN = re.compile(
     "엄마|아빠|어머니|아버지|언니|오빠|누나|동생|할머니|할아버지|이모|삼촌|고모|여보|자기|mom|mum|dad|me|you",
     re.IGNORECASE,
 )
+# Names that are words, too, and stand in most sentences as such: only those, because a name that is not found is not hidden.
+_NAMES_AND_WORDS = (
+    "will may mark grace hope rose bill art frank pat rob sue drew chase grant guy dawn joy faith rich young sunny angel "
+    "honey penny april june august summer autumn "
+    "하늘 사랑 은혜 지혜 슬기 보람 나라 바다 이슬 여름 가을 겨울 소리 우리 하나 미래 기쁨 소망 믿음 희망 행복 보라 유리 우주 "
+    "미소 노을 태양 승리 현재 지원 수정 지연 유지 미정 수영 영화"
+)
+_WORDS = frozenset(_NAMES_AND_WORDS.split())
+# 하늘 씨는, 하늘아, 하늘이에요
+_CALLED = re.compile(rf" ?(?:씨|님)(?:{_BEHIND})*(?!\w)|(?:[아야]|이에요|예요|입니다)(?!\w)")
+_SENTENCE_ENDS = ("", *".!?…:;\n*•-")
+_OPENS = " \t\"'“”‘’(["
 _HANGUL_NAME = re.compile(r"[가-힣]{3}")
 
 
@@ -38,11 +50,28 @@ class People:
     def find(self, text: str) -> Iterator[Found]:
         """Every mention, in order."""
         for match in self._pattern.finditer(text) if self._pattern else ():
+            if match[0].casefold() in _WORDS and not _stands_as_name(text, match.start(), match.end()):
+                continue
             yield Found(match.start(), match.end(), "name", certain=True)
 
     def name_of(self, spelling: str) -> str:
         """Whom a mention means."""
         return self._name_of[spelling]
+
+
+def _stands_as_name(text: str, start: int, end: int) -> bool:
+    """Whether a word that is a name, too, is one here: after an @; in Korean where somebody is called by it;
+    otherwise with a capital letter within a sentence, before a comma at its beginning, or with a Korean particle."""
+    if text[:start].endswith("@"):
+        return True
+    if _is_hangul(text[start]):
+        return _CALLED.match(text, end) is not None
+    within = text[:start].rstrip(_OPENS)[-1:] not in _SENTENCE_ENDS
+    return text[start].isupper() and (within or text[end : end + 1] == "," or _is_hangul(text[end : end + 1]))
+
+
+def _is_hangul(letter: str) -> bool:
+    return "가" <= letter <= "힣"
 
 
 def _spellings(name: str) -> list[str]:

@@ -1,8 +1,8 @@
 """Rows → the same rows without what can be repaired without inventing a word. In: paths, out: a new conversation file, and counts.
 
 Repaired are: damaged characters, left-over placeholders and marks of templates at the edges, white space around texts,
-turns behind the last answer, and rows that repeat or nearly repeat another one (the first stays). Rows that cannot be repaired
-are left out. What only a person can decide stays: two answers to one question, a row that asks what the exam asks.
+turns behind the last answer, and rows that repeat another one, or differ from it in form alone (the first stays). Rows that
+cannot be repaired are left out. What only a person can decide stays: two answers to one question, a row that asks what the exam asks.
 """
 
 from collections import Counter

@@ -6,8 +6,9 @@ only decides where the content leaves it open.
 
 import csv
 import json
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ _PROBED_LINES = 20
 JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")
 TABLE_SUFFIXES = (".csv", ".tsv")
 _DELIMITERS = ",\t;"
+_SEP_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?\r?\n?', re.IGNORECASE)
 _CELL_CHARACTERS = 1 << 24  # a quote that is never closed takes in all that follows, and must end somewhere
 
 
@@ -55,11 +57,11 @@ def open_rows(path: Path) -> RawFile:
             "json", encoding, (RawRow(one.number, one.value) for one in elements(read_pieces(path, encoding)))
         )
     lines = read_lines(path, encoding)
-    head = list(islice(lines, _PROBED_LINES))
+    said, head = _said_delimiter(list(islice(lines, _PROBED_LINES)))
     lines = chain(head, lines)
     texts = [line.text for line in head if line.text and line.text.strip()]
     first = texts[0].lstrip() if texts else ""
-    delimiter = "" if first.startswith("{") else known_delimiter(first)
+    delimiter = said or ("" if first.startswith("{") else known_delimiter(first))
     if not delimiter:
         is_json = path.suffix.lower() in JSON_SUFFIXES or not texts
         if is_json or any(text.lstrip().startswith(("{", "[")) for text in texts):
@@ -86,6 +88,20 @@ def is_table(container: Container) -> bool:
 def known_delimiter(line: str) -> str:
     """What separates the columns if this line is the header of a table that nabot knows; otherwise empty."""
     return next((d for d in _DELIMITERS if d in line and table_header(_cells(line, d))), "")
+
+
+def says_delimiter(line: str) -> str:
+    """What separates the columns if this is the line "sep=;" that Excel reads above a header; otherwise empty."""
+    said = _SEP_LINE.fullmatch(line)
+    return said[1] if said else ""
+
+
+def _said_delimiter(head: list[Line]) -> tuple[str, list[Line]]:
+    """What Excel's line says, and the lines with a blank one in its place: it is no row, and the others keep their numbers."""
+    at = next((i for i, line in enumerate(head) if line.text is None or line.text.strip()), None)
+    said = "" if at is None else says_delimiter(head[at].text or "")
+    blank = [replace(line, text="\n") if i == at else line for i, line in enumerate(head)]
+    return said, blank if said else head
 
 
 def _line_rows(lines: Iterator[Line]) -> Iterator[RawRow]:

@@ -27,6 +27,13 @@ def matches(pattern: str, answer: str) -> bool:
     return compiled is not None and compiled.search(normalise(answer)) is not None
 
 
+def all_of(texts: Sequence[str]) -> str:
+    """The pattern that matches an answer which contains each of these plain texts, in any order; one text is itself."""
+    if len(texts) == 1:
+        return texts[0]
+    return "/\\A" + "".join(f"(?=.*{_plain(normalise(text))})" for text in texts) + "/"
+
+
 def is_right(answer: str, accept: Sequence[str], reject: Sequence[str] = ()) -> bool:
     """Whether some `accept` matches and no `reject` does: an answer that lists every price is not an answer."""
     return any(matches(p, answer) for p in accept) and not any(matches(p, answer) for p in reject)
@@ -55,7 +62,12 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
     if len(pattern) >= 2 and pattern.startswith("/") and pattern.endswith("/"):
         return re.compile(pattern[1:-1], re.IGNORECASE) if pattern[1:-1] else None
     text = normalise(pattern)
-    return re.compile(_edge_before(text[0]) + re.escape(text) + _edge_after(text[-1])) if text else None
+    return re.compile(_plain(text)) if text else None
+
+
+def _plain(text: str) -> str:
+    """The regex that finds a normalised text as whole words and numbers."""
+    return _edge_before(text[0]) + re.escape(text) + _edge_after(text[-1])
 
 
 def _edge_before(first: str) -> str:

@@ -22,7 +22,7 @@ from nabot.data.repair import repair
 from nabot.errors import ConfigError
 from nabot.recipes.exam import ExamWatcher, examine
 from nabot.recipes.generate import GenerateRequest, GenerateWatcher, Teacher, generate_rows
-from nabot.recipes.own_exam import decisive_term, exam_rows
+from nabot.recipes.own_exam import decisive_terms, exam_rows
 from nabot.recipes.request import Watcher, request_from_files
 from nabot.recipes.runfiles import refuse_to_overwrite
 from nabot.recipes.settings import Settings
@@ -253,7 +253,7 @@ class _Making:
 def _can_be_marked(row: Mapping[str, Any]) -> bool:
     """Whether an answer in other words could be told right from wrong."""
     asked, answered = (message["content"] for message in row["messages"])
-    return bool(decisive_term(asked, answered, row["provenance"].get("evidence", "")))
+    return bool(decisive_terms(asked, answered, row["provenance"].get("evidence", "")))
 
 
 def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:

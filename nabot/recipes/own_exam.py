@@ -1,16 +1,16 @@
 """Rows that a teacher made, asked in other words → an exam. In: reworded tasks, out: exam questions with what answers must say.
 
 Nobody has written what a right answer has to contain, so it is read off: the term that the answer and the words of the passage
-share and the question does not have. A number first, then a name, then the longest word; of Korean words none that says
-what is done or how it is, because those are said in many ways, and "있습니다" ends half of all answers. A row without such a term cannot be
-marked by rules that a person can read, and is no exam question.
+share and the question does not have. Its numbers first, all of them ("from 9 to 6"), then a name, then the longest word; of
+Korean words none that says what is done or how it is, because those are said in many ways, and "있습니다" ends half of all
+answers. A row without such a term cannot be marked by rules that a person can read, and is no exam question.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from nabot.evals.scoring import matches
+from nabot.evals.scoring import all_of, matches
 from nabot.synth.asking import Candidate
 from nabot.synth.content import content
 
@@ -30,26 +30,32 @@ _SHORTEST_HANGUL = 2  # syllables
 def exam_rows(reworded: Iterable[Candidate]) -> Iterator[dict[str, Any]]:
     """Lines of an exam file (docs/files.md), of those that can be marked."""
     for candidate in reworded:
-        if term := decisive_term(candidate.task.instruction, candidate.task.output, candidate.evidence):
+        if terms := decisive_terms(candidate.task.instruction, candidate.task.output, candidate.evidence):
             messages = [{"role": "user", "content": candidate.task.instruction}]
-            yield {"messages": messages, "accept": [term], "group": "fact", "source": ", ".join(candidate.sources)}
+            yield {
+                "messages": messages,
+                "accept": [all_of(terms)],
+                "group": "fact",
+                "source": ", ".join(candidate.sources),
+            }
 
 
-def decisive_term(question: str, answer: str, evidence: str) -> str:
-    """What an answer to `question` has to contain; "" if nothing decides."""
+def decisive_terms(question: str, answer: str, evidence: str) -> list[str]:
+    """What an answer to `question` has to contain, all of it; empty if nothing decides."""
     if _YES_OR_NO.match(answer):  # any other word of such an answer is beside the point
-        return ""
+        return []
     asked = content(question)
 
     def is_new(term: str) -> bool:
-        if not matches(term, evidence) or matches(term, question):
+        if not (matches(term, answer) and matches(term, evidence)) or matches(term, question):
             return False
         return not _HANGUL.match(term) or not content(term) <= asked  # there with another particle
 
-    numbers = filter(is_new, _NUMBER.findall(answer))
+    numbers = [number for number in dict.fromkeys(_NUMBER.findall(answer)) if is_new(number)]
     names = [word for word in _WORD.findall(answer)[1:] if word[0].isupper() and is_new(word)]
     words = [term for word in _WORD.findall(answer) if (term := _stem(word, evidence)) and is_new(term)]
-    return next(numbers, "") or max(names, key=len, default="") or max(words, key=len, default="")
+    best = max(names, key=len, default="") or max(words, key=len, default="")
+    return numbers or ([best] if best else [])
 
 
 def _stem(word: str, evidence: str) -> str:

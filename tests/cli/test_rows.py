@@ -66,6 +66,22 @@ def test_a_row_without_colour_is_not_called_highlighted(
     assert "highlighted" not in seen
 
 
+def test_every_instance_of_a_seed_task_is_shown_with_its_number(
+    tmp_path: Path, tiny_model_folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    instances = [{"input": "abc", "output": "xyz"}, {"input": "d", "output": ""}, {"input": "e", "output": "ghi"}]
+    path = str(write_rows(tmp_path / "seeds.jsonl", [{"instruction": "Say it", "instances": instances}]))
+    assert run(["data", "show", path, "--base", str(tiny_model_folder)]) == 0
+    seen = capsys.readouterr()
+    assert [word for word in ("abc", "xyz", "ghi") if word not in seen.out] == []
+    assert [line.partition(":")[0] for line in seen.err.splitlines() if line.startswith("row")] == [
+        "row 1, instance 1 of 3",
+        "row 1, instance 3 of 3",
+    ]
+    assert run(["data", "show", path, "--base", str(tiny_model_folder), "--json"]) == 0
+    assert ["xyz" in one["text"] for one in json.loads(capsys.readouterr().out)["instances"]] == [True, False]
+
+
 def test_a_repaired_file_is_written_checked_and_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out, spoilt = tmp_path / "out.jsonl", {"prompt": "Is it op\u200ben today?", "completion": "Yes.</s>"}
     path = rows(tmp_path, spoilt, spoilt, {"prompt": "", "completion": "a"})

@@ -82,7 +82,7 @@ def test_what_was_repaired_passes_but_for_what_a_person_decides_and_repairing_it
     repair([put(tmp_path / "a.jsonl", rows)], out)
     report = check([out])
     assert {fault.kind for fault in report.faults} == {"contradiction"}
-    assert not {"near_duplicate", "decomposed"} & {warning.kind for warning in report.warnings}
+    assert "decomposed" not in {warning.kind for warning in report.warnings}
     done = repair([out], again)
     assert again.read_bytes() == out.read_bytes()
     assert (done.repairs.total(), done.left_out) == (0, [])
@@ -147,6 +147,36 @@ def test_contradictions_stay_for_a_person_to_decide(tmp_path: Path):
     messages, repairs, left_out = repaired(tmp_path, qa("Tea?", "Yes."), qa("Tea?", "No."), qa("Tea?", "no."))
     assert messages == [["Tea?", "Yes."], ["Tea?", "No."]]
     assert (repairs, left_out) == ({"duplicate": 1}, [])
+
+
+COLLEGE = "우리는 오래전에 같은 대학교에서 만났고 지금도 여전히 자주 연락하며 지냅니다"
+NEAR_ROWS = [  # how two questions begin, and whether a repair keeps both
+    ("지금 만나는 남자친구와 첫 여행은 어디로 갔나요", "지금 만나는 여자친구와 첫 여행은 어디로 갔나요", True),
+    ("그녀는 조금이라도 내 생각을 하면서 지낼까", "그는 조금이라도 내 생각을 하면서 지낼까", True),
+    ("참치김치찌개 먹고 싶은데 어디로 갈까요", "김치찌개 먹고 싶은데 어디로 갈까요", True),
+    ("Where in town can I park my small red car", "Where in town can I park my small red cart", True),
+    ("May I really bring all of my friends", "May I really not bring all of my friends", True),
+    ("여자친구를 만나고왔어", "여자친구를 만나고 왔어~", False),
+    ("헤어진지 3개월 됐는데 아직 힘들어", "헤어진지 3개월 됐는데 아직 힘들어요.", False),
+    ("친구는 왜 자주 연락하지 않을까", "친구가 왜 자주 연락하지 않을까", False),
+    ("When are all the small Shops in town open", "When are all the small shop in town open?", False),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "stays"), NEAR_ROWS)
+def test_near_duplicates_are_dropped_only_where_no_word_is_another(tmp_path: Path, one: str, other: str, stays: bool):
+    one, other = (f"{text} {COLLEGE}" for text in (one, other))
+    path = put(tmp_path / "a.jsonl", [qa(one, COLLEGE), qa(other, COLLEGE + ".")])
+    (warning,) = [found for found in check([path]).warnings if found.kind == "near_duplicate"]
+    assert warning.fixable != stays
+    assert repair([path], tmp_path / "out.jsonl").rows == 1 + stays
+
+
+def test_of_several_near_duplicates_each_is_measured_by_the_rows_that_stay(tmp_path: Path):
+    words = [f"{friend}친구와 첫 여행은 어디로 갔나요 {COLLEGE}" for friend in ("남자", "여자", "여자")]
+    messages, repairs, _ = repaired(tmp_path, *(qa(text + "?" * i, COLLEGE) for i, text in enumerate(words)))
+    assert [question for question, _ in messages] == [words[0], words[1] + "?"]
+    assert repairs == {"near_duplicate": 1}
 
 
 def test_a_row_that_is_too_long_loses_its_oldest_turns_or_is_left_out(tmp_path: Path):

@@ -141,6 +141,42 @@ def test_people_of_a_chat_are_found_in_what_is_said(text: str, masked: str):
     assert it.text(text) == masked
 
 
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Will you come? I will.", "Will you come? I will."),
+        ("May I ask? “May I?”\n- May I!", "May I ask? “May I?”\n- May I!"),
+        ("I saw Will and May.", "I saw [NAME 1] and [NAME 2]."),
+        ("Will, are you there?", "[NAME 1], are you there?"),
+        ("will smith, @Will: Will Smith came", "will smith, @[NAME 1]: [NAME 1] came"),
+        ("Will이 왔어", "[이름 1]이 왔어"),
+        ("하늘이 맑다. 하늘도 사랑도", "하늘이 맑다. 하늘도 사랑도"),
+        ("하늘아, 하늘 씨는요? 하늘님!", "[이름 1]아, [이름 1] 씨는요? [이름 1]님!"),
+        ("김하늘은 @하늘", "[이름 1]은 @[이름 1]"),
+        ("사랑 씨앗을 사랑야채에", "사랑 씨앗을 사랑야채에"),
+        ("사랑씨가", "[이름 1]씨가"),
+        ("저는 하늘이에요", "저는 [이름 1]이에요"),
+    ],
+)
+def test_names_that_are_words_are_masked_where_they_stand_as_names(text: str, masked: str):
+    it = Mask()
+    it.learn_names(["Will Smith", "May Field", "김하늘", "사랑"])
+    numbers = dict.fromkeys(re.findall(r"\d+", it.text(text)))
+    renumbered = {number: str(n) for n, number in enumerate(numbers, start=1)}
+    assert re.sub(r"\d+", lambda found: renumbered[found[0]], it.text(text)) == masked
+
+
+@given(
+    st.lists(st.sampled_from(("Will", "will", "하늘", "씨", "아", "@", ",", ". ", " ", "010-1234-5678", "x"))).map(
+        "".join
+    )
+)
+def test_masking_names_that_are_words_twice_changes_nothing(text: str):
+    it = Mask()
+    it.learn_names(["Will Smith", "김하늘", "will"])
+    assert it.text(it.text(text)) == it.text(text)
+
+
 def test_two_people_of_one_given_name_are_told_apart_by_their_whole_names():
     it = Mask()
     it.learn_names(["김지수", "이지수"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nabot.data import near
 from nabot.data.groups import Groups
-from nabot.data.near import Texts, alike, near_duplicates, near_pairs, similarity
+from nabot.data.near import Texts, alike, forms, near_duplicates, near_pairs, similarity
 
 ENGLISH = [
     "the", "river", "house", "window", "garden", "teacher", "morning", "answer", "paper", "number", "winter",
@@ -127,3 +127,25 @@ def test_pairs_lead_from_each_row_to_all_that_comparing_every_pair_connects(seed
         if alike(rows[later], rows[earlier]):
             expected.join(later, earlier)
     assert [joined.first(i) for i in range(len(rows))] == [expected.first(i) for i in range(len(rows))]
+
+
+@given(st.lists(st.sampled_from(ENGLISH + KOREAN), min_size=1), st.integers(0, 3))
+def test_case_punctuation_and_spaces_are_form(words: list[str], count: int):
+    plain = ("", " ".join(words), "yes")
+    dressed = ("", "! ".join(word.upper() for word in words) + "?" * count, " Yes.")
+    assert forms(plain)[0] == forms(dressed)[0]
+    assert forms(plain)[0] == forms(("", "".join(words), "yes"))[0]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("3.5 points", "35 points"),
+        ("민수가 지수를 봤다", "민수를 지수가 봤다"),
+        ("C++", "C#"),
+        ("그녀는", "그는"),
+        ("", "요"),
+    ],
+)
+def test_other_numbers_signs_and_roles_are_no_form(one: str, other: str):
+    assert not set(forms((one, "yes"))) & set(forms((other, "yes")))

@@ -163,3 +163,29 @@ def test_a_facts_file_is_given_without_mark_in_nfc_and_with_plain_line_ends(tmp_
 def test_a_facts_file_with_bytes_that_are_no_text_names_line_and_byte(tmp_path: Path):
     with pytest.raises(DataError, match="line 2, byte offset 5"):
         read_text(put(tmp_path, "facts.md", b"good\n\xff\xff\n"))
+
+
+@pytest.mark.parametrize("said", ["sep=;", '"sep=;"', "SEP=;", "\r\nsep=;"])
+def test_excel_s_line_about_the_separator_is_obeyed_and_is_no_row(tmp_path: Path, said: str):
+    scan = scan_file(put(tmp_path, "a.csv", f'{said}\r\nQ;A,B;A\r\n"a, b";x;"c;\r\nd"\r\n'.encode("cp949")))
+    assert scan.conversations == [(2, Conversation((Message("user", "a, b"), Message("assistant", "c;\r\nd"))))]
+
+
+def test_any_separator_may_be_said_whatever_the_name_of_the_file(tmp_path: Path):
+    scan = scan_file(put(tmp_path, "a.txt", "sep=|\nQ|A\na, b; c|d\n".encode("utf-16")))
+    assert scan.conversations == [(2, Conversation((Message("user", "a, b; c"), Message("assistant", "d"))))]
+
+
+def test_a_column_whose_name_begins_like_the_line_is_a_column(tmp_path: Path):
+    scan = scan_file(put(tmp_path, "a.csv", "sep=x,Q,A\n1,q,a\n"))
+    assert scan.conversations == [(2, Conversation((Message("user", "q"), Message("assistant", "a"))))]
+
+
+def test_two_columns_of_one_name_are_refused_and_named(tmp_path: Path):
+    with pytest.raises(DataError, match=r'columns of one name: "답변" \(2\), "답변" \(4\); .*--map'):
+        scan_file(put(tmp_path, "a.csv", "질문,답변,날짜,답변\n차?,네,1,아니요\n"))
+
+
+def test_columns_that_are_not_read_may_have_one_name(tmp_path: Path):
+    scan = scan_file(put(tmp_path, "a.csv", "Q,note,A,note,,\nq,1,a,2,,\n"))
+    assert scan.conversations == [(2, Conversation((Message("user", "q"), Message("assistant", "a"))))]

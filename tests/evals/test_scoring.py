@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nabot.data.plain import normalise
-from nabot.evals.scoring import is_right, matches, wilson_interval
+from nabot.evals.scoring import all_of, is_right, matches, wilson_interval
 
 NUMBERS = st.one_of(
     st.integers(0, 10**6).map(str),
@@ -181,3 +181,10 @@ def test_ten_times_the_questions_narrow_the_interval(counts):
 def test_impossible_counts_are_refused(right, total):
     with pytest.raises(ValueError, match="expected 0 <= right <= total"):
         wilson_interval(right, total)
+
+
+@given(st.lists(NUMBERS | HANGUL | LATIN, min_size=1, max_size=3), st.lists(NUMBERS | HANGUL | LATIN, max_size=4))
+def test_all_texts_are_found_together_where_each_is_found(texts: list[str], words: list[str]):
+    answer = "\n".join(words)
+    assert matches(all_of(texts), answer) == all(matches(text, answer) for text in texts)
+    assert matches(all_of(texts), " ".join([*words, *reversed(texts)]))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nabot.data.exams import scan_exam
 from nabot.evals.scoring import matches
-from nabot.recipes.own_exam import decisive_term, exam_rows
+from nabot.recipes.own_exam import decisive_terms, exam_rows
 from nabot.synth.asking import Candidate
 from nabot.synth.tasks import Task
 
@@ -39,12 +39,22 @@ from nabot.synth.tasks import Task
     ],
 )
 def test_the_term_that_decides(question: str, answer: str, evidence: str, term: str):
-    assert decisive_term(question, answer, evidence) == term
+    assert decisive_terms(question, answer, evidence) == ([term] if term else [])
+
+
+def test_all_new_numbers_of_the_quote_decide_together():
+    task = Task("On weekdays, when can I come? By bus 7?", "", "Bus 7 comes from 9 a.m. to 6 p.m., in 20 minutes.")
+    quote = "Open from 9 a.m. to 6 p.m., bus 7"
+    assert decisive_terms(task.instruction, task.output, quote) == ["9", "6"]
+    ((pattern,),) = [row["accept"] for row in exam_rows([Candidate(task, ("rules.md",), quote)])]
+    right = ("Open 9 to 6.", "Until 6,\nand from 9 a.m. on.")
+    wrong = ("At 9.", "From 9 to 16.", "9:30 to 6", "Until 6 p.m.", "")
+    assert [matches(pattern, answer) for answer in (*right, *wrong)] == [True] * len(right) + [False] * len(wrong)
 
 
 @given(st.text(), st.text(), st.text())
 def test_a_term_marks_its_own_answer_right_and_never_the_question(question: str, answer: str, evidence: str):
-    if term := decisive_term(question, answer, evidence):
+    for term in decisive_terms(question, answer, evidence):
         assert matches(term, answer)
         assert matches(term, evidence)
         assert not matches(term, question)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nabot.data.encoding import beginning, open_for_reading
 from nabot.data.faults import FAULTS_LISTED, Fault, excerpt, listing
+from nabot.data.imports.documents.reader import DocumentReader
 from nabot.data.imports.outputs import Outputs, require_new
 from nabot.data.imports.registry import FOLDER_READERS, READERS, reader_named, reader_of
 from nabot.data.imports.report import KINDS, MASKED, FileReport, ImportReport
@@ -89,13 +90,15 @@ def _require_settings(request: ImportRequest) -> None:
 
 
 def _jobs(request: ImportRequest) -> Iterator[_Job]:
-    """Raises DataError for a file that was named and that no reader takes."""
+    """Raises DataError for a file that was named and that no reader takes, ConfigError for flags that it has no use for."""
     named = reader_named(request.format) if request.format else None
     folder_readers = tuple(reader for reader in FOLDER_READERS if named in (None, reader))
     written = [request.place_of(kind).resolve() for kind in (*KINDS, MASKED)]
     for path in request.paths:
         if not path.is_dir():
-            yield _Job(path, named or _reader_of(path))
+            reader = named or _reader_of(path)
+            _require_use(path, reader, request.asked)
+            yield _Job(path, reader)
         elif whole := reader_of(path, b"", readers=folder_readers):
             yield _Job(path, whole)
         else:
@@ -103,6 +106,14 @@ def _jobs(request: ImportRequest) -> Iterator[_Job]:
             if not files:
                 raise DataError(say("import.empty_folder", path=path))
             yield from (_Job(file, named, in_folder=True) for file in files)
+
+
+def _require_use(path: Path, reader: Reader, asked: Asked) -> None:
+    """Raises ConfigError for what was said of a document that can only be said of tables and chats."""
+    flags = [flag for flag, value in (("--map", asked.columns), ("--assistant", asked.assistant)) if value]
+    if flags and isinstance(reader, DocumentReader):
+        fields = {"format": reader.name, "flags": " ".join(flags)}
+        raise ConfigError(say("import.not_for_documents", path=path, **fields))
 
 
 def files_in(folder: Path) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from nabot.conversation import Conversation
 from nabot.data.encoding import beginning
 from nabot.data.imports.types import Asked, Changed, Format, Item, Preference
 from nabot.data.judged import judge
-from nabot.data.rows import JSON_SUFFIXES, TABLE_SUFFIXES, RawFile, known_delimiter, open_rows
+from nabot.data.rows import JSON_SUFFIXES, TABLE_SUFFIXES, RawFile, known_delimiter, open_rows, says_delimiter
 
 _JSON = re.compile(r'\s*(\{\s*["}]|\[\s*[{"\]])')  # not "[a link](…)", nor "{{ a template }}"
 
@@ -29,7 +29,8 @@ class RowsReader:
         if path.suffix.lower() in (*JSON_SUFFIXES, *TABLE_SUFFIXES):
             return True
         text = beginning(head).lstrip()
-        return bool(_JSON.match(text) or known_delimiter(text.partition("\n")[0]))
+        first = text.partition("\n")[0]
+        return bool(_JSON.match(text) or says_delimiter(first) or known_delimiter(first))
 
     def read(self, path: Path, asked: Asked) -> Iterator[Item]:
         """Raises DataError if the file as a whole has no rows, or no known layout."""

@@ -6,16 +6,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from nabot.data.columns import key_of, plain
+from nabot.data.faults import Problem, excerpt, problem
 from nabot.data.imports.libraries import explained, explained_each, library
+from nabot.data.imports.limits import MOST_UNPACKED
 from nabot.data.imports.rows import row_items
 from nabot.data.imports.types import Asked, Dropped, Item
 from nabot.data.layouts import table_header
 from nabot.data.rows import RawFile, RawRow
 from nabot.errors import DataError
-from nabot.text import say
+from nabot.text import human_bytes, say
 
 _SUFFIXES = (".xlsx", ".xlsm", ".xls")
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # OLE: .xls itself, and an encrypted .xlsx
@@ -32,10 +34,11 @@ class WorkbookReader:
         return path.suffix.lower() in _SUFFIXES or (head.startswith(_ZIP) and _holds_workbook(path))
 
     def read(self, path: Path, asked: Asked) -> Iterator[Item]:
-        """Raises DataError if it is no workbook, needs a password, or no sheet has a known header."""
+        """Raises DataError if it is no workbook, needs a password, unpacks to too much, or no sheet has a known header."""
         openpyxl = library("openpyxl", path)
         _require_readable(path)
         with path.open("rb") as file:  # by its path openpyxl would refuse a name that does not end in .xlsx
+            _require_small_members(path, file)
             with warnings.catch_warnings(), explained(path):
                 warnings.simplefilter("ignore")  # a workbook without styles is none the worse
                 book = openpyxl.load_workbook(file, read_only=True, data_only=True)
@@ -65,9 +68,20 @@ def _fits(header: Sequence[str], asked: Asked) -> bool:
 def _raw(path: Path, sheet: Any) -> RawFile:
     records = _records(path, sheet)
     _, header = next(records)
-    missing = [""] * len(header)  # empty cells at the end of a row are not in the file
-    rows = (RawRow(number, dict(zip(header, [*cells, *missing], strict=False))) for number, cells in records)
+    while not header[-1].strip():  # cells that hold nothing but a format
+        header.pop()
+    rows = (RawRow(number, _record(path, header, cells)) for number, cells in records)
     return RawFile("xlsx", "", rows, tuple(header))
+
+
+def _record(path: Path, header: Sequence[str], cells: Sequence[str]) -> dict[str, str] | Problem:
+    """Cells beyond the header belong to no column: dropped in silence, a text in the wrong column would be lost."""
+    beyond = next((i for i, cell in enumerate(cells) if i >= len(header) and cell.strip()), None)
+    if beyond is None:
+        missing = [""] * (len(header) - len(cells))  # empty cells at the end of a row are not in the file
+        return dict(zip(header, [*cells, *missing], strict=False))
+    letter = library("openpyxl.utils", path).get_column_letter
+    return problem("beyond_header", letter(beyond + 1), seen=excerpt(cells[beyond]), last=letter(len(header)))
 
 
 def _records(path: Path, sheet: Any) -> Iterator[tuple[int, list[str]]]:
@@ -98,6 +112,15 @@ def _holds_workbook(path: Path) -> bool:
             return _MEMBER in archive.namelist()
     except (OSError, zipfile.BadZipFile, NotImplementedError):
         return False
+
+
+def _require_small_members(path: Path, file: BinaryIO) -> None:
+    with explained(path), zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+    for member in members:
+        if member.file_size > MOST_UNPACKED:
+            fields = {"member": member.filename, "seen": human_bytes(member.file_size)}
+            raise DataError(say("import.large_workbook", path=path, limit=human_bytes(MOST_UNPACKED), **fields))
 
 
 def _require_readable(path: Path) -> None:

@@ -213,8 +213,9 @@ def test_two_kinds_of_rows_do_not_go_into_one_file(tmp_path: Path):
         ("notes.bin", b"We open at seven.\n", ["none of the formats", "We open at seven.", "xlsx", "--format"]),
         ("a.zip", b"PK\x03\x04nothing", ["zip of no known program", "Unpack"]),
         ("empty", b"", ["empty"]),
-        ("a.csv", b"body,reply\nWhen?,Now.\n", ['"body", "reply"', '"When?", "Now."', '--map "question=body" --map "answer=reply"']),
-        ("a.jsonl", b'{"x": "What?", "y": "That!"}', ["unknown layout", '--map "question=x" --map "answer=y"']),
+        ("a.csv", b"body,reply\nWhen?,Now.\n", ['"body", "reply"', '"When?", "Now."', '--map question=body --map answer=reply']),
+        ("a b.jsonl", b'{"a b": "What?", "y": "That!"}', ["nabot data import '", "a b.jsonl' --map 'question=a b' --map answer=y"]),
+        ("a.jsonl", b'{"x": "What?", "y": "That!"}', ["unknown layout", '--map question=x --map answer=y']),
         ("a.jsonl", b'{"messages": [{"role": "user", "content": "?"}], "accept": ["a"]}', ["exam"]),
         ("a.jsonl", b"\n \n", ["empty"]),
     ],
@@ -271,8 +272,25 @@ def test_a_format_that_was_named_is_taken_whatever_the_file_looks_like(tmp_path:
 def test_the_flags_to_type_name_columns_that_have_a_name(tmp_path: Path):
     table = tmp_path / "a.csv"
     table.write_text("Frage,,Antwort\nTee?,,Ja.\n", encoding="utf-8")
-    with pytest.raises(DataError, match='--map "question=Frage" --map "answer=Antwort"'):
+    with pytest.raises(DataError, match="--map question=Frage --map answer=Antwort"):
         imported(table, out=tmp_path / "out.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("asked", "flag"), [(Asked({"question": "Q", "answer": "A"}), "--map"), (Asked(assistant="Mina"), "--assistant")]
+)
+def test_what_is_said_of_tables_and_chats_is_refused_for_a_document(tmp_path: Path, asked: Asked, flag: str):
+    (tmp_path / "note.md").write_text("# Tea\n\nLet it steep for two minutes.\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"note\.md: a document \(markdown\).*{flag} would be ignored"):
+        imported(tmp_path / "note.md", out=tmp_path / "out.jsonl", asked=asked)
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_documents_of_a_folder_are_read_beside_the_chats_that_flags_are_for(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "note.md").write_text("# Tea\n\nLet it steep for two minutes.\n", encoding="utf-8")
+    report = imported(tmp_path / "in", out=tmp_path / "out.jsonl", asked=Asked(assistant="Mina"))
+    assert report.written == {"passages": 1}
 
 
 def test_every_format_has_a_name_of_its_own(tmp_path: Path):

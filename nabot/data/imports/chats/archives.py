@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from nabot.data.faults import Fault, excerpt, problem
+from nabot.data.imports.limits import MOST_UNPACKED
 from nabot.errors import DataError
 from nabot.text import say
 
 ZIP_BEGINS = b"PK\x03\x04"
-_MOST_CHARACTERS = 256 << 20  # of one member, unpacked: nobody writes so much in a day, but a trap may
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)  # the last: a compression that Python lacks
 
 
@@ -53,9 +53,9 @@ def load(path: Path, file: Traversable, name: str) -> Any | Fault:
     """One whole JSON file of the archive `path`, or what is wrong with it. Raises DataError if it wants a password."""
     try:
         with opened(file) as text:
-            content = text.read(_MOST_CHARACTERS + 1)
-        if len(content) > _MOST_CHARACTERS:
-            raise ValueError(f"> {_MOST_CHARACTERS} characters")
+            content = text.read(MOST_UNPACKED + 1)
+        if len(content) > MOST_UNPACKED:
+            raise ValueError(f"> {MOST_UNPACKED} characters")
         return json.loads(content)
     except json.JSONDecodeError as error:
         seen = excerpt(error.doc[max(0, error.pos - 12) : error.pos + 18].strip())

@@ -11,9 +11,9 @@ from zipfile import BadZipFile, ZipFile
 
 from nabot.data.encoding import open_for_reading
 from nabot.data.imports.documents.reader import damaged, protected
+from nabot.data.imports.limits import MOST_UNPACKED
 
 ZIP_MAGIC = b"PK\x03\x04"
-_MOST_BYTES = 256 << 20  # one member, unpacked: no book has so much text, but a trap may
 _FIRST_NAME = 30  # where the first member's name begins
 _ZIP_ERRORS = (BadZipFile, EOFError, LZMAError, NotImplementedError, OSError, ValueError, struct.error, zlib.error)
 _ENCRYPTED = 1  # bit of a member's flags
@@ -45,7 +45,7 @@ class Archive:
             info = self._zip.getinfo(name)
             if info.flag_bits & _ENCRYPTED:
                 raise protected(self.path, self.kind)
-            if info.file_size > _MOST_BYTES:
+            if info.file_size > MOST_UNPACKED:
                 raise damaged(self.path, self.kind, f"{name}: {info.file_size} bytes")
             return self._zip.read(info)
         except KeyError:

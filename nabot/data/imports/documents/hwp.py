@@ -19,6 +19,7 @@ from nabot.data.imports.documents.lines import heading_level
 from nabot.data.imports.documents.reader import DocumentReader, damaged, protected
 from nabot.data.imports.documents.tables import table_blocks
 from nabot.data.imports.libraries import library_for
+from nabot.data.imports.limits import MOST_UNPACKED
 from nabot.data.passages import Piece
 from nabot.errors import DataError
 from nabot.text import say
@@ -35,8 +36,7 @@ _PARA_SHAPE, _PARA_HEADER, _PARA_TEXT, _CONTROL, _LIST, _TABLE = 25, 66, 67, 71,
 _EXTENDED_SIZE = 0xFFF  # the size does not fit into its 12 bits and follows in a word of its own
 _OUTLINE = 1  # kind of heading of a paragraph shape: bits 23 and 24 of its first word; its level: bits 25 to 27
 _SECTION = re.compile(r"BodyText/Section(\d+)$")
-_MOST_BYTES = 256 << 20  # one section, unpacked: no book has so much text, but a trap may
-_MOST_RECORDS = 2_000_000  # of one section, for the same reason: an empty one takes four bytes there, and hundreds here
+_MOST_RECORDS = 2_000_000  # of one section: an empty one takes four bytes there, and hundreds here
 _ASIDE = (b"head", b"foot", b"tcmt")
 _CELL_ROW = 10  # bytes into the list header of a cell
 _ONE_UNIT = {
@@ -94,7 +94,7 @@ def _document(path: Path, ole: Any) -> Iterator[Block]:
 
 def _inflated(packed: bytes) -> bytes:
     stream = zlib.decompressobj(wbits=-15)
-    data = stream.decompress(packed, _MOST_BYTES)
+    data = stream.decompress(packed, MOST_UNPACKED)
     if not stream.eof:
         raise ValueError(f"{len(packed)} → {len(data)} bytes")
     return data

@@ -158,7 +158,7 @@ def test_a_damaged_member_is_a_fault_and_the_rest_is_read(tmp_path: Path):
 
 
 def test_a_member_that_unpacks_to_more_than_anybody_wrote_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(archives, "_MOST_CHARACTERS", 10_000)
+    monkeypatch.setattr(archives, "MOST_UNPACKED", 10_000)
     path = zipped(EXPORTS / "slack" / "workspace", tmp_path / "export.zip")
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("random/2024-03-05.json", "[" + " " * 10_000 + "]")

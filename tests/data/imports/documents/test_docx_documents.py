@@ -169,7 +169,7 @@ def test_a_zip_with_a_password_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_member_that_would_unpack_to_gigabytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nabot.data.imports.documents.archive._MOST_BYTES", 1000)
+    monkeypatch.setattr("nabot.data.imports.documents.archive.MOST_UNPACKED", 1000)
     path = tmp_path / "a.docx"
     path.write_bytes(docx(HANDBOOK))
 
