@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 
 from nabot.cli.data_verbs import data_app
-from nabot.cli.flags import Base, Facts, Force, Json
+from nabot.cli.flags import (
+    Base,
+    Concurrency,
+    Facts,
+    Force,
+    Json,
+    KeyEnv,
+    MaxCost,
+    MaxTokensTotal,
+    PriceIn,
+    PriceOut,
+    TeacherModel,
+)
 from nabot.text import say
 
 app = typer.Typer(
@@ -148,12 +160,14 @@ def make(
     out: Annotated[Path | None, typer.Option("--out", metavar="BOT", help=say("help.make_out"))] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help=say("help.minutes"))] = None,
     teacher: Annotated[str, typer.Option("--teacher", metavar="URL", help=say("help.make_teacher"))] = "",
-    model: Annotated[str, typer.Option("--model", metavar="NAME", help=say("help.teacher_model"))] = "",
-    key_env: Annotated[str, typer.Option("--key-env", metavar="NAME", help=say("help.key_env"))] = "",
-    count: Annotated[int, typer.Option("--count", min=0, help=say("help.make_count"))] = 0,
-    max_tokens_total: Annotated[
-        int | None, typer.Option("--max-tokens-total", help=say("help.max_tokens_total"))
-    ] = None,
+    model: TeacherModel = "",
+    key_env: KeyEnv = "",
+    rows: Annotated[int, typer.Option("--rows", metavar="N", min=0, help=say("help.make_rows"))] = 0,
+    concurrency: Concurrency = 4,
+    max_tokens_total: MaxTokensTotal = None,
+    max_cost: MaxCost = None,
+    price_in: PriceIn = 0,
+    price_out: PriceOut = 0,
     exam_file: Annotated[Path | None, typer.Option("--exam", metavar="EXAM", help=say("help.make_exam"))] = None,
     assistant: Annotated[str, typer.Option("--assistant", metavar="NAME", help=say("help.assistant"))] = "",
     mask: Annotated[bool, typer.Option("--mask", help=say("help.mask"))] = False,
@@ -161,30 +175,34 @@ def make(
     method: Annotated[str, typer.Option("--method", help=say("help.method"))] = "lora",
     seed: Annotated[int, typer.Option("--seed", help=say("help.seed"))] = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=say("help.set"))] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help=say("help.make_fresh"))] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    from nabot.bot import BOTS
     from nabot.cli.making import make_bot
-    from nabot.recipes.generate import Teacher
     from nabot.recipes.make import MakeRequest
-    from nabot.recipes.settings import Settings, parse_pairs
-    from nabot.synth.budget import Budget
+    from nabot.recipes.settings import parse_pairs
 
-    own = Settings().with_values({"method": method, "seed": seed, "minutes": minutes})
-    request = MakeRequest(
-        folder=folder,
-        base=base,
-        out=out or BOTS / folder.resolve().name,
-        teacher=Teacher(teacher, model, "" if teacher else base, key_env=key_env),
-        settings=own.with_values(parse_pairs(set_ or [])),
-        count=count,
+    request = MakeRequest.of(
+        folder,
+        base,
+        out=out,
+        teacher=teacher,
+        model=model,
+        key_env=key_env,
+        settings={"method": method, "minutes": minutes, **parse_pairs(set_ or [])},
+        rows=rows,
         exam=exam_file,
         assistant=assistant,
         mask=mask,
         language=language,
         seed=seed,
-        budget=Budget(max_tokens_total),
+        concurrency=concurrency,
+        max_tokens_total=max_tokens_total,
+        max_cost=max_cost,
+        price_in=price_in,
+        price_out=price_out,
+        fresh=fresh,
         force=force,
     )
     make_bot(request, as_json=json)

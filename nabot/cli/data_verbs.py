@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from nabot.cli.flags import Base, Data, Force, Json
+from nabot.cli.flags import (
+    Base,
+    Concurrency,
+    Data,
+    Force,
+    Json,
+    KeyEnv,
+    MaxCost,
+    MaxTokensTotal,
+    PriceIn,
+    PriceOut,
+    TeacherModel,
+)
 from nabot.text import say
 
 data_app = typer.Typer(help=say("help.data"), no_args_is_help=True, rich_markup_mode=None)
@@ -67,8 +79,8 @@ def data_generate(
     mode: Annotated[str, typer.Option("--mode", metavar="NAME", help=say("help.mode"))] = "alpaca",
     count: Annotated[int, typer.Option("--count", help=say("help.count"))] = 100,
     teacher: Annotated[str, typer.Option("--teacher", metavar="URL", help=say("help.teacher"))] = "",
-    model: Annotated[str, typer.Option("--model", metavar="NAME", help=say("help.teacher_model"))] = "",
-    key_env: Annotated[str, typer.Option("--key-env", metavar="NAME", help=say("help.key_env"))] = "",
+    model: TeacherModel = "",
+    key_env: KeyEnv = "",
     base: Annotated[str, typer.Option("--base", metavar="SOURCE", help=say("help.teacher_base"))] = "",
     bot: Annotated[str, typer.Option("--bot", metavar="BOT", help=say("help.teacher_bot"))] = "",
     seeds: Annotated[Path | None, typer.Option("--seeds", metavar="FILE", help=say("help.seed_tasks"))] = None,
@@ -78,14 +90,12 @@ def data_generate(
     rows: Annotated[Path | None, typer.Option("--rows", metavar="FILE", help=say("help.asked_rows"))] = None,
     language: Annotated[str, typer.Option("--language", metavar="en|ko", help=say("help.language"))] = "",
     seed: Annotated[int, typer.Option("--seed", help=say("help.seed"))] = 0,
-    concurrency: Annotated[int, typer.Option("--concurrency", help=say("help.concurrency"))] = 4,
+    concurrency: Concurrency = 4,
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help=say("help.timeout"))] = 300,
-    max_tokens_total: Annotated[
-        int | None, typer.Option("--max-tokens-total", help=say("help.max_tokens_total"))
-    ] = None,
-    max_cost: Annotated[float | None, typer.Option("--max-cost", help=say("help.max_cost"))] = None,
-    price_in: Annotated[float, typer.Option("--price-in", help=say("help.price_in"))] = 0,
-    price_out: Annotated[float, typer.Option("--price-out", help=say("help.price_out"))] = 0,
+    max_tokens_total: MaxTokensTotal = None,
+    max_cost: MaxCost = None,
+    price_in: PriceIn = 0,
+    price_out: PriceOut = 0,
     mark_toxic: Annotated[bool, typer.Option("--mark-toxic", help=say("help.mark_toxic"))] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help=say("help.fresh"))] = False,
     json: Json = False,

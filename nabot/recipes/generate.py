@@ -232,7 +232,8 @@ def _run(
     if len(journal):
         _save(request.out, loop.rows, note)
         write_json(request.report, report)
-    go_on = say("generate.go_on", answers=counted("count.answers", len(journal)), journal=request.journal)
+    text_id = "generate.go_on_fresh" if request.fresh else "generate.go_on"
+    go_on = say(text_id, answers=counted("count.answers", len(journal)), journal=request.journal)
     if failed:
         raise UpstreamError(f"{failed}\n{go_on}" if len(journal) else str(failed)) from failed
     if ended == "stopped":

@@ -5,6 +5,7 @@ depends on has changed. What the stages hand on lies in BOT.making, in files tha
 """
 
 import json
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -16,7 +17,7 @@ from nabot.bot import BOTS, MANIFEST, REPORT, is_unfinished
 from nabot.data import read_exam
 from nabot.data.check import check
 from nabot.data.imports.importing import ImportRequest, files_in, import_files
-from nabot.data.imports.report import KINDS, FileReport
+from nabot.data.imports.report import KINDS, MASKED, FileReport
 from nabot.data.imports.types import Asked
 from nabot.data.repair import repair
 from nabot.errors import ConfigError
@@ -25,16 +26,21 @@ from nabot.recipes.generate import GenerateRequest, GenerateWatcher, Teacher, ge
 from nabot.recipes.own_exam import decisive_term, exam_rows
 from nabot.recipes.request import Watcher, request_from_files
 from nabot.recipes.runfiles import refuse_to_overwrite
-from nabot.recipes.settings import Settings
+from nabot.recipes.settings import Settings, Value
 from nabot.recipes.stages import Figures, Stage, Stages
 from nabot.recipes.tune import resume, tune
 from nabot.sources import resolve
 from nabot.synth.budget import UNLIMITED, Budget, Tokens
 from nabot.synth.journal import OtherRun, locked
+from nabot.synth.modes.grounded import PAIRS_A_PROMPT
 from nabot.synth.rows import read_candidates, read_passages
 from nabot.text import say
 
 ROWS_A_PASSAGE = 6
+# Of so many rows at most a minute of tuning learns each three times, as Alpaca did: 240 tokens a second on two cores
+# (benchmarks/results), short questions and answers of about 60, and everyday questions beside them.
+ROWS_A_MINUTE = 60
+MOST_ROWS = 1000  # where epochs say how long it learns, and more rows would only be a larger bill
 MOST_QUESTIONS = 60  # of an exam that nobody wrote
 _RECORDS = "stages"
 FEWEST_QUESTIONS = 5  # below that its interval says nothing
@@ -49,7 +55,7 @@ class MakeRequest:
     out: Path
     teacher: Teacher
     settings: Settings = field(default_factory=Settings)
-    count: int = 0  # rows about the documents; 0: six a passage
+    rows: int = 0  # about the documents, at most; 0: see `wanted`
     exam: Path | None = None  # None: one is made
     assistant: str = ""
     mask: bool = False
@@ -57,7 +63,53 @@ class MakeRequest:
     seed: int = 0
     concurrency: int = 4
     budget: Budget = UNLIMITED
+    fresh: bool = False  # all stages are done again; what was paid for is kept aside
     force: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a number that cannot be."""
+        for name, value, least in (("rows", self.rows, 0), ("concurrency", self.concurrency, 1)):
+            if value < least:
+                raise ConfigError(say("generate.bad_number", name=name, seen=value))
+
+    @classmethod
+    def of(
+        cls,
+        folder: Path,
+        base: str,
+        *,
+        out: Path | None,
+        teacher: str,
+        model: str,
+        key_env: str,
+        settings: Mapping[str, Value],
+        seed: int,
+        max_tokens_total: int | None,
+        max_cost: float | None,
+        price_in: float,
+        price_out: float,
+        **others: Any,
+    ) -> "MakeRequest":
+        """What people type, on the command line and in Python; `others` are fields. `settings` are flat.
+
+        Without `out` the bot goes into bots/FOLDER; without a teacher's address the base writes. Raises ConfigError.
+        """
+        return cls(
+            folder=folder,
+            base=base,
+            out=out or BOTS / folder.resolve().name,
+            teacher=Teacher(teacher, model, "" if teacher else base, key_env=key_env),
+            settings=Settings().with_values({"seed": seed, **settings}),
+            seed=seed,
+            budget=Budget(max_tokens_total, max_cost, price_in, price_out),
+            **others,
+        )
+
+    def wanted(self, num_passages: int) -> int:
+        """Rows that are asked for: six a passage, but no more than can be learned in the time that was given."""
+        minutes = self.settings.train.minutes
+        learnable = max(ROWS_A_PASSAGE, int(ROWS_A_MINUTE * minutes)) if minutes else MOST_ROWS
+        return self.rows or min(ROWS_A_PASSAGE * num_passages, learnable)
 
     @property
     def making(self) -> Path:
@@ -106,7 +158,7 @@ class _Making:
         self._imported, self._preferences, self._passages = (at / f"{kind}.jsonl" for kind in KINDS)
         self._generated, self._reworded, self._rows = (at / f"{n}.jsonl" for n in ("generated", "reworded", "rows"))
         self._exam = request.exam or at / "exam.jsonl"
-        self._stages = Stages(at / _RECORDS, watcher.stage, self._told_aside)
+        self._stages = Stages(at / _RECORDS, watcher.stage, self._told_aside, fresh=request.fresh)
         self._spent = Tokens()
 
     def run(self) -> dict[str, Figures]:
@@ -117,7 +169,7 @@ class _Making:
         if self._passages.exists():
             about = self._generate_request("grounded", self._generated, passages=self._passages)
             told = about.settings() | {"count": about.count, "budget": asdict(self._asked.budget)}
-            figures["generate"] = self._run("generate", lambda _: self._generate(about), [self._passages], told)
+            figures["generate"] = self._run("generate", lambda _: self._ask(about), [self._passages], told)
             sources.append(self._generated)
             tokens = figures["generate"]["tokens"]
             self._spent = Tokens(tokens["in"], tokens["out"])
@@ -157,8 +209,6 @@ class _Making:
         return {"assistant": self._asked.assistant, "mask": self._asked.mask, "names": names}
 
     def _import(self, _begun: bool) -> Figures:
-        for stale in (self._imported, self._preferences, self._passages):
-            stale.unlink(missing_ok=True)
         request = ImportRequest(
             paths=(self._asked.folder,),
             out=self._imported,
@@ -168,28 +218,49 @@ class _Making:
             mask=self._asked.mask,
             force=True,
         )
+        for kind in (*KINDS, MASKED):
+            request.place_of(kind).unlink(missing_ok=True)  # that of the last time
         report = import_files(request, self._watcher.file)
-        for passed_over in report.passed_over:
-            self._watcher.note(passed_over)
-        return {"files": len(report.files), "written": dict(report.written), "passed_over": report.passed_over}
+        for line in filter(None, (*report.passed_over, report.told_masked())):
+            self._watcher.note(line)
+        return {
+            "files": len(report.files),
+            "written": dict(report.written),
+            "passed_over": report.passed_over,
+            "masked": report.masked_as_dict(),
+        }
 
     def _generate_request(self, mode: str, out: Path, **files: Path) -> GenerateRequest:
         passages = read_passages(self._passages)
         return GenerateRequest(
             out=out,
             mode=mode,
-            count=self._asked.count or ROWS_A_PASSAGE * len(passages),
+            count=self._asked.wanted(len(passages)),
             teacher=self._asked.teacher,
             language=self._asked.language,
             seed=self._asked.seed,
             concurrency=self._asked.concurrency,
             budget=self._asked.budget,
+            fresh=self._asked.fresh,
             **files,  # type: ignore[arg-type]
         )
 
+    def _ask(self, about: GenerateRequest) -> Figures:
+        """Rows about the documents; how many requests that takes is said before the first."""
+        self._watcher.note(
+            say(
+                "make.asks",
+                count=about.count,
+                teacher=about.teacher.name,
+                requests=math.ceil(about.count / PAIRS_A_PROMPT),
+                pairs=PAIRS_A_PROMPT,
+                questions="" if self._asked.exam else say("make.asks_questions", most=min(about.count, MOST_QUESTIONS)),
+            )
+        )
+        return self._generate(about)
+
     def _generate(self, request: GenerateRequest) -> Figures:
         """Goes on with the journal that is there; one of other settings or questions is kept aside."""
-        self._watcher.note(say("make.asks", count=request.count, teacher=request.teacher.name))
         try:
             report = generate_rows(request, self._watcher.generate)
         except OtherRun as other:
