@@ -22,7 +22,7 @@ from nabot.data.imports.types import Asked
 from nabot.data.repair import repair
 from nabot.errors import ConfigError
 from nabot.recipes.exam import ExamWatcher, examine
-from nabot.recipes.generate import GenerateRequest, GenerateWatcher, Teacher, generate_rows
+from nabot.recipes.generate import GenerateRequest, GenerateWatcher, Teacher, generate_rows, told_lost
 from nabot.recipes.own_exam import decisive_term, exam_rows
 from nabot.recipes.request import Watcher, request_from_files
 from nabot.recipes.runfiles import refuse_to_overwrite
@@ -268,7 +268,9 @@ class _Making:
             report = generate_rows(replace(request, fresh=True), self._watcher.generate)
         if report["ended"] == "budget":
             self._watcher.note(say("generate.ended.budget"))
-        return {key: report[key] for key in ("rows", "answers", "tokens", "cost", "ended", "dropped")}
+        for line in told_lost(report):
+            self._watcher.note(line)
+        return {key: report[key] for key in ("rows", "answers", "tokens", "lost", "cost", "ended", "dropped")}
 
     def _questions(self, _begun: bool) -> Figures:
         """An exam: what the bot is to learn, asked in other words, with what is left of the budget."""
