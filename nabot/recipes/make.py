@@ -34,7 +34,7 @@ from nabot.synth.budget import UNLIMITED, Budget, Tokens
 from nabot.synth.journal import OtherRun, locked
 from nabot.synth.modes.grounded import PAIRS_A_PROMPT
 from nabot.synth.rows import read_candidates, read_passages
-from nabot.text import say
+from nabot.text import counted, say
 
 ROWS_A_PASSAGE = 6
 # Of so many rows at most a minute of tuning learns each three times, as Alpaca did: 240 tokens a second on two cores
@@ -176,11 +176,11 @@ class _Making:
             if not self._asked.exam:
                 figures["questions"] = self._run("questions", self._questions, [self._generated], told)
                 has_exam = self._exam.exists()
+        if not has_exam:
+            self._watcher.note(say("make.no_exam", fewest=FEWEST_QUESTIONS))
         exam = self._exam if has_exam else None
         reads = [*sources, *filter(None, [exam])]
         figures["check"] = self._run("check", lambda _: self._check(sources, exam), reads, {})
-        if not has_exam:
-            self._watcher.note(say("make.no_exam", fewest=FEWEST_QUESTIONS))
         told = {"base": self._asked.base, **self._asked.settings.as_dict()}
         # not the exam: it measures what was learned, and another one is no reason to learn it again
         figures["tune"] = self._run("tune", lambda begun: self._tune(exam, begun), [self._rows], told)
@@ -221,8 +221,10 @@ class _Making:
         for kind in (*KINDS, MASKED):
             request.place_of(kind).unlink(missing_ok=True)  # that of the last time
         report = import_files(request, self._watcher.file)
-        for line in filter(None, (*report.passed_over, report.told_masked())):
-            self._watcher.note(line)
+        for reason in report.passed_over:
+            self._watcher.note(say("make.file_passed_over", reason=reason))
+        if masked := report.told_masked():
+            self._watcher.note(masked)
         return {
             "files": len(report.files),
             "written": dict(report.written),
@@ -252,7 +254,7 @@ class _Making:
                 "make.asks",
                 count=about.count,
                 teacher=about.teacher.name,
-                requests=math.ceil(about.count / PAIRS_A_PROMPT),
+                requests=counted("count.requests", math.ceil(about.count / PAIRS_A_PROMPT)),
                 pairs=PAIRS_A_PROMPT,
                 questions="" if self._asked.exam else say("make.asks_questions", most=min(about.count, MOST_QUESTIONS)),
             )
@@ -284,11 +286,11 @@ class _Making:
             return {"questions": 0}
         _write_rows(asked, chosen)
         request = self._generate_request("reworded", self._reworded, rows=asked)
-        self._generate(replace(request, count=len(chosen), budget=budget))
+        figures = self._generate(replace(request, count=len(chosen), budget=budget))
         questions = list(exam_rows(read_candidates(self._reworded))) if self._reworded.exists() else []
         if len(questions) >= FEWEST_QUESTIONS:
             _write_rows(self._exam, questions)
-        return {"questions": len(questions)}
+        return {**figures, "questions": len(questions)}
 
     def _check(self, sources: list[Path], exam: Path | None) -> Figures:
         """The rows of both kinds without what can be repaired; what only a person can decide is told, and stays."""

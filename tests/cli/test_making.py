@@ -75,6 +75,22 @@ def test_a_folder_becomes_a_bot_that_has_sat_an_exam(tiny_model_folder, capsys):
     assert not any(row["messages"][0]["content"] in learned for row in exam)
 
 
+def test_what_a_person_is_told_from_beginning_to_end(tiny_model_folder, capsys):
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder, "--price-in", "1", "--price-out", "10") == 0
+        asked = len(server.bodies)
+    out, told = capsys.readouterr()
+    assert "passed over: papers/broken.pdf" in told
+    before, after = told.split("about 2 requests, of 4 rows each")  # as many as there are then
+    assert "up to 8 for the exam" in after
+    assert "rows  0 answers" not in before
+    assert "read: 2 files: 1 conversation, 1 passage" in told
+    assert f"8 rows, and 8 questions for the exam, out of {asked} answers" in told
+    assert re.search(r"tokens read, \d+ written, cost 0\.00\d\d", told)
+    assert told.count("Talk to it: nabot chat bots/lake") == 1
+    assert "right answers" in out
+
+
 def test_the_same_again_does_nothing_again(tiny_model_folder, capsys):
     with serving(teaches) as server:
         assert make(server, tiny_model_folder) == 0
