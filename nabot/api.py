@@ -14,14 +14,12 @@ import torch
 from nabot.adapters import load_adapter as _load_adapter
 from nabot.adapters import save_adapter as _save_adapter
 from nabot.adapters.lora import LoraConfig
-from nabot.bot import BOTS
 from nabot.conversation import Conversation
 from nabot.data import conversations_from
 from nabot.engine import Engine
 from nabot.models.decoder import Decoder
 from nabot.models.loading import load_decoder
 from nabot.models.precision import choose_device, choose_dtype
-from nabot.recipes.generate import Teacher
 from nabot.recipes.make import MakeRequest, MakeWatcher
 from nabot.recipes.make import make as _make
 from nabot.recipes.opening import Opened, open_bot
@@ -128,12 +126,18 @@ def make(
     teacher: str = "",
     model: str = "",
     key_env: str = "",
-    count: int = 0,
+    rows: int = 0,
     exam: str | Path = "",
     assistant: str = "",
     mask: bool = False,
     language: str = "",
     seed: int = 0,
+    concurrency: int = 4,
+    max_tokens_total: int | None = None,
+    max_cost: float | None = None,
+    price_in: float = 0,
+    price_out: float = 0,
+    fresh: bool = False,
     force: bool = False,
     show: bool = True,
     **settings: Any,
@@ -141,23 +145,33 @@ def make(
     """`nabot make`: a folder of files becomes a bot in `out` (bots/FOLDER); keywords are the flat settings (`minutes`).
 
     `teacher` is the address of an OpenAI-compatible endpoint and `model` its model; without one the base writes the questions
-    about documents itself. The same call goes on where an earlier one was cut off, and does nothing twice.
+    about documents itself: up to `rows` rows (0: as many as the documents and `minutes` have room for). What it may cost is limited
+    by `max_tokens_total` and `max_cost`. The same call goes on where an earlier one was cut off, and does nothing twice; `fresh`
+    begins anew, and keeps what was paid for aside.
 
     Raises ConfigError for a setting or a folder that cannot be used, DataError if nothing in it can be, UpstreamError if the
     teacher fails; what was finished until then stays.
     """
-    request = MakeRequest(
-        folder=Path(folder),
-        base=base,
-        out=Path(out) if out else BOTS / Path(folder).resolve().name,
-        teacher=Teacher(teacher, model, "" if teacher else base, key_env=key_env),
-        settings=Settings().with_values({"seed": seed, **settings}),
-        count=count,
+    request = MakeRequest.of(
+        Path(folder),
+        base,
+        out=Path(out) if out else None,
+        teacher=teacher,
+        model=model,
+        key_env=key_env,
+        settings=settings,
+        rows=rows,
         exam=Path(exam) if exam else None,
         assistant=assistant,
         mask=mask,
         language=language,
         seed=seed,
+        concurrency=concurrency,
+        max_tokens_total=max_tokens_total,
+        max_cost=max_cost,
+        price_in=price_in,
+        price_out=price_out,
+        fresh=fresh,
         force=force,
     )
     figures = _make(request, shown() if show else MakeWatcher())

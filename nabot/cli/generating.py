@@ -6,7 +6,7 @@ from typing import Any
 
 from nabot.cli.output import LineBar, pulling, put_json, tell
 from nabot.data.faults import excerpt
-from nabot.recipes.generate import GenerateRequest, GenerateWatcher, generate_rows
+from nabot.recipes.generate import GenerateRequest, GenerateWatcher, generate_rows, told_lost
 from nabot.sources import Progress as Pulling
 from nabot.text import counted, say
 
@@ -55,4 +55,5 @@ def _told(report: Mapping[str, Any], request: GenerateRequest) -> Iterator[str]:
         why=say(f"generate.ended.{report['ended']}"),
         report=request.report,
     )
+    yield from told_lost(report)
     yield say("generate.licence")

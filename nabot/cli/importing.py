@@ -78,8 +78,7 @@ def _told(report: ImportReport) -> Iterator[str]:
     if report.dropped:
         reasons = ", ".join(f"{reason} {count}" for reason, count in report.dropped.most_common())
         yield say("import.dropped", reasons=reasons)
-    if report.masks:
-        kinds = ", ".join(f"{kind} {count}" for kind, count in report.masked.most_common())
-        yield say("import.masked", kinds=kinds) if kinds else say("import.nothing_masked")
+    if masked := report.told_masked():
+        yield masked
     for kind, place in report.places.items():
         yield say(f"import.done.{kind}", path=place, rows=counted("count.rows", report.written[kind]))

@@ -6,7 +6,7 @@ The teacher is an endpoint far away, or a model on this machine. Whatever ends a
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -267,12 +267,21 @@ def _run(
     if len(journal):
         _save(request.out, loop.rows, note)
         write_json(request.report, report)
-    go_on = say("generate.go_on", answers=counted("count.answers", len(journal)), journal=request.journal)
+    text_id = "generate.go_on_fresh" if request.fresh else "generate.go_on"
+    go_on = say(text_id, answers=counted("count.answers", len(journal)), journal=request.journal)
+    lost = told_lost(report)
     if failed:
-        raise UpstreamError(f"{failed}\n{go_on}" if len(journal) else str(failed)) from failed
+        raise UpstreamError("\n".join([str(failed), *([go_on] if len(journal) else []), *lost])) from failed
     if ended == "stopped":
-        raise Stopped(go_on, stopped_by())
+        raise Stopped("\n".join([go_on, *lost]), stopped_by())
     return report
+
+
+def told_lost(report: Mapping[str, Any]) -> list[str]:
+    """A line about requests that no answer came for; none if there are none."""
+    lost = report["lost"]
+    requests = counted("count.requests", lost["requests"])
+    return [say("generate.lost", requests=requests, tokens=lost["tokens"])] if lost["requests"] else []
 
 
 def _save(out: Path, rows: Sequence[Row], note: Callable[[str], None]) -> None:
@@ -296,6 +305,7 @@ def _report(loop: Loop, journal: Journal, request: GenerateRequest, ended: str) 
         "journal": str(request.journal),
         "answers": len(journal),
         "tokens": {"in": spent.prompt, "out": spent.answer},
+        "lost": {"requests": len(journal.lost), "tokens": sum(journal.lost, Tokens()).total},
         "cost": budget.cost(spent) if budget.has_prices else None,
         "dropped": dict(tally.dropped.most_common()),
         "marked": dict(tally.marked.most_common()),

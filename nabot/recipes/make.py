@@ -5,8 +5,9 @@ depends on has changed. What the stages hand on lies in BOT.making, in files tha
 """
 
 import json
+import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,25 +17,34 @@ from nabot.bot import BOTS, MANIFEST, REPORT, is_unfinished
 from nabot.data import read_exam
 from nabot.data.check import check
 from nabot.data.imports.importing import ImportRequest, files_in, import_files
-from nabot.data.imports.report import KINDS, FileReport
-from nabot.data.imports.types import Asked
+from nabot.data.imports.report import KINDS, MASKED, FileReport
+from nabot.data.imports.types import Asked, Passage
 from nabot.data.repair import repair
 from nabot.errors import ConfigError
 from nabot.recipes.exam import ExamWatcher, examine
-from nabot.recipes.generate import GenerateRequest, GenerateWatcher, Teacher, generate_rows
-from nabot.recipes.own_exam import decisive_terms, exam_rows
+from nabot.recipes.generate import GenerateRequest, GenerateWatcher, Teacher, generate_rows, told_lost
+from nabot.recipes.own_exam import asked_otherwise, decisive_terms, exam_rows
 from nabot.recipes.request import Watcher, request_from_files
 from nabot.recipes.runfiles import refuse_to_overwrite
-from nabot.recipes.settings import Settings
+from nabot.recipes.settings import Settings, Value
 from nabot.recipes.stages import Figures, Stage, Stages
 from nabot.recipes.tune import resume, tune
 from nabot.sources import resolve
 from nabot.synth.budget import UNLIMITED, Budget, Tokens
 from nabot.synth.journal import OtherRun, locked
+from nabot.synth.modes.grounded import PAIRS_A_PROMPT, Grounded
+from nabot.synth.modes.reworded import Reworded
+from nabot.synth.modes.sentences import ROWS as ROWS_A_SENTENCE
+from nabot.synth.modes.sentences import Sentences, num_sentences
 from nabot.synth.rows import read_candidates, read_passages
-from nabot.text import say
+from nabot.text import counted, say
 
 ROWS_A_PASSAGE = 6
+_DRAWS = 3  # rows for a question of an exam that is asked by chance: two of three ask as before
+# Of so many rows at most a minute of tuning learns each three times, as Alpaca did: 240 tokens a second on two cores
+# (benchmarks/results), short questions and answers of about 60, and everyday questions beside them.
+ROWS_A_MINUTE = 60
+MOST_ROWS = 1000  # where epochs say how long it learns, and more rows would only be a larger bill
 MOST_QUESTIONS = 60  # of an exam that nobody wrote
 _RECORDS = "stages"
 FEWEST_QUESTIONS = 5  # below that its interval says nothing
@@ -49,7 +59,7 @@ class MakeRequest:
     out: Path
     teacher: Teacher
     settings: Settings = field(default_factory=Settings)
-    count: int = 0  # rows about the documents; 0: six a passage
+    rows: int = 0  # about the documents, at most; 0: see `wanted`
     exam: Path | None = None  # None: one is made
     assistant: str = ""
     mask: bool = False
@@ -57,7 +67,60 @@ class MakeRequest:
     seed: int = 0
     concurrency: int = 4
     budget: Budget = UNLIMITED
+    fresh: bool = False  # all stages are done again; what was paid for is kept aside
     force: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a number that cannot be."""
+        for name, value, least in (("rows", self.rows, 0), ("concurrency", self.concurrency, 1)):
+            if value < least:
+                raise ConfigError(say("generate.bad_number", name=name, seen=value))
+
+    @classmethod
+    def of(
+        cls,
+        folder: Path,
+        base: str,
+        *,
+        out: Path | None,
+        teacher: str,
+        model: str,
+        key_env: str,
+        settings: Mapping[str, Value],
+        seed: int,
+        max_tokens_total: int | None,
+        max_cost: float | None,
+        price_in: float,
+        price_out: float,
+        **others: Any,
+    ) -> "MakeRequest":
+        """What people type, on the command line and in Python; `others` are fields. `settings` are flat.
+
+        Without `out` the bot goes into bots/FOLDER; without a teacher's address the base writes. Raises ConfigError.
+        """
+        return cls(
+            folder=folder,
+            base=base,
+            out=out or BOTS / folder.resolve().name,
+            teacher=Teacher(teacher, model, "" if teacher else base, key_env=key_env),
+            settings=Settings().with_values({"seed": seed, **settings}),
+            seed=seed,
+            budget=Budget(max_tokens_total, max_cost, price_in, price_out),
+            **others,
+        )
+
+    @property
+    def mode(self) -> str:
+        """How documents are asked about: a model on this machine is a small one, as a rule."""
+        return Grounded.name if self.teacher.url else Sentences.name
+
+    def wanted(self, passages: Sequence[Passage]) -> int:
+        """Rows that are asked for: six a passage or two a sentence, but no more than can be learned in the time that was given."""
+        minutes = self.settings.train.minutes
+        learnable = max(ROWS_A_PASSAGE, int(ROWS_A_MINUTE * minutes)) if minutes else MOST_ROWS
+        is_remote = self.mode == Grounded.name
+        possible = ROWS_A_PASSAGE * len(passages) if is_remote else ROWS_A_SENTENCE * num_sentences(passages)
+        return self.rows or min(possible, learnable)
 
     @property
     def making(self) -> Path:
@@ -106,7 +169,7 @@ class _Making:
         self._imported, self._preferences, self._passages = (at / f"{kind}.jsonl" for kind in KINDS)
         self._generated, self._reworded, self._rows = (at / f"{n}.jsonl" for n in ("generated", "reworded", "rows"))
         self._exam = request.exam or at / "exam.jsonl"
-        self._stages = Stages(at / _RECORDS, watcher.stage, self._told_aside)
+        self._stages = Stages(at / _RECORDS, watcher.stage, self._told_aside, fresh=request.fresh)
         self._spent = Tokens()
 
     def run(self) -> dict[str, Figures]:
@@ -115,20 +178,20 @@ class _Making:
         sources = [path for path in (self._imported,) if path.exists()]
         has_exam = bool(self._asked.exam)
         if self._passages.exists():
-            about = self._generate_request("grounded", self._generated, passages=self._passages)
+            about = self._generate_request(self._asked.mode, self._generated, passages=self._passages)
             told = about.settings() | {"count": about.count, "budget": asdict(self._asked.budget)}
-            figures["generate"] = self._run("generate", lambda _: self._generate(about), [self._passages], told)
+            figures["generate"] = self._run("generate", lambda _: self._ask(about), [self._passages], told)
             sources.append(self._generated)
             tokens = figures["generate"]["tokens"]
             self._spent = Tokens(tokens["in"], tokens["out"])
             if not self._asked.exam:
                 figures["questions"] = self._run("questions", self._questions, [self._generated], told)
                 has_exam = self._exam.exists()
+        if not has_exam:
+            self._watcher.note(say("make.no_exam", fewest=FEWEST_QUESTIONS))
         exam = self._exam if has_exam else None
         reads = [*sources, *filter(None, [exam])]
         figures["check"] = self._run("check", lambda _: self._check(sources, exam), reads, {})
-        if not has_exam:
-            self._watcher.note(say("make.no_exam", fewest=FEWEST_QUESTIONS))
         told = {"base": self._asked.base, **self._asked.settings.as_dict()}
         # not the exam: it measures what was learned, and another one is no reason to learn it again
         figures["tune"] = self._run("tune", lambda begun: self._tune(exam, begun), [self._rows], told)
@@ -157,8 +220,6 @@ class _Making:
         return {"assistant": self._asked.assistant, "mask": self._asked.mask, "names": names}
 
     def _import(self, _begun: bool) -> Figures:
-        for stale in (self._imported, self._preferences, self._passages):
-            stale.unlink(missing_ok=True)
         request = ImportRequest(
             paths=(self._asked.folder,),
             out=self._imported,
@@ -168,28 +229,52 @@ class _Making:
             mask=self._asked.mask,
             force=True,
         )
+        for kind in (*KINDS, MASKED):
+            request.place_of(kind).unlink(missing_ok=True)  # that of the last time
         report = import_files(request, self._watcher.file)
-        for passed_over in report.passed_over:
-            self._watcher.note(passed_over)
-        return {"files": len(report.files), "written": dict(report.written), "passed_over": report.passed_over}
+        for reason in report.passed_over:
+            self._watcher.note(say("make.file_passed_over", reason=reason))
+        if masked := report.told_masked():
+            self._watcher.note(masked)
+        return {
+            "files": len(report.files),
+            "written": dict(report.written),
+            "passed_over": report.passed_over,
+            "masked": report.masked_as_dict(),
+        }
 
     def _generate_request(self, mode: str, out: Path, **files: Path) -> GenerateRequest:
         passages = read_passages(self._passages)
         return GenerateRequest(
             out=out,
             mode=mode,
-            count=self._asked.count or ROWS_A_PASSAGE * len(passages),
+            count=self._asked.wanted(passages),
             teacher=self._asked.teacher,
             language=self._asked.language,
             seed=self._asked.seed,
             concurrency=self._asked.concurrency,
             budget=self._asked.budget,
+            fresh=self._asked.fresh,
             **files,  # type: ignore[arg-type]
         )
 
+    def _ask(self, about: GenerateRequest) -> Figures:
+        """Rows about the documents; how many requests that takes is said before the first."""
+        pairs = PAIRS_A_PROMPT if about.mode == Grounded.name else 1
+        self._watcher.note(
+            say(
+                "make.asks",
+                count=about.count,
+                teacher=about.teacher.name,
+                requests=counted("count.requests", math.ceil(about.count / pairs)),
+                pairs=counted("count.rows", pairs),
+                questions="" if self._asked.exam else say("make.asks_questions", most=min(about.count, MOST_QUESTIONS)),
+            )
+        )
+        return self._generate(about)
+
     def _generate(self, request: GenerateRequest) -> Figures:
         """Goes on with the journal that is there; one of other settings or questions is kept aside."""
-        self._watcher.note(say("make.asks", count=request.count, teacher=request.teacher.name))
         try:
             report = generate_rows(request, self._watcher.generate)
         except OtherRun as other:
@@ -197,25 +282,43 @@ class _Making:
             report = generate_rows(replace(request, fresh=True), self._watcher.generate)
         if report["ended"] == "budget":
             self._watcher.note(say("generate.ended.budget"))
-        return {key: report[key] for key in ("rows", "answers", "tokens", "cost", "ended", "dropped")}
+        for line in told_lost(report):
+            self._watcher.note(line)
+        return {key: report[key] for key in ("rows", "answers", "tokens", "lost", "cost", "ended", "dropped")}
 
     def _questions(self, _begun: bool) -> Figures:
         """An exam: what the bot is to learn, asked in other words, with what is left of the budget."""
         self._exam.unlink(missing_ok=True)
-        asked = self._asked.making / "asked.jsonl"
         rows = [row for row in json_lines(self._generated) if _can_be_marked(row)]
-        random.Random(self._asked.seed).shuffle(rows)
-        chosen = rows[:MOST_QUESTIONS]
         budget = self._asked.budget.less(self._spent)
-        if len(chosen) < FEWEST_QUESTIONS or not budget:
+        if len(rows) < FEWEST_QUESTIONS or not budget:
             return {"questions": 0}
-        _write_rows(asked, chosen)
-        request = self._generate_request("reworded", self._reworded, rows=asked)
-        self._generate(replace(request, count=len(chosen), budget=budget))
-        questions = list(exam_rows(read_candidates(self._reworded))) if self._reworded.exists() else []
+        request = self._again() if self._asked.mode == Sentences.name else self._in_other_words(rows)
+        figures = self._generate(replace(request, budget=budget))
+        questions = self._marked() if self._reworded.exists() else []
         if len(questions) >= FEWEST_QUESTIONS:
             _write_rows(self._exam, questions)
-        return {"questions": len(questions)}
+        return {**figures, "questions": len(questions)}
+
+    def _in_other_words(self, rows: list[dict[str, Any]]) -> GenerateRequest:
+        """Some of the rows, reworded."""
+        asked = self._asked.making / "asked.jsonl"
+        random.Random(self._asked.seed).shuffle(rows)
+        _write_rows(asked, rows[:MOST_QUESTIONS])
+        request = self._generate_request(Reworded.name, self._reworded, rows=asked)
+        return replace(request, count=len(rows[:MOST_QUESTIONS]))
+
+    def _again(self) -> GenerateRequest:
+        """The same sentences asked about once more: a small model says nothing in other words, but asks otherwise by chance."""
+        request = self._generate_request(Sentences.name, self._reworded, passages=self._passages)
+        return replace(request, count=_DRAWS * min(request.count, MOST_QUESTIONS), seed=self._asked.seed + 1)
+
+    def _marked(self) -> list[dict[str, Any]]:
+        """Questions of an exam about what was taught; no more than enough."""
+        asked = read_candidates(self._reworded)
+        if self._asked.mode == Sentences.name:
+            asked = list(asked_otherwise(asked, read_candidates(self._generated)))
+        return list(exam_rows(asked))[:MOST_QUESTIONS]
 
     def _check(self, sources: list[Path], exam: Path | None) -> Figures:
         """The rows of both kinds without what can be repaired; what only a person can decide is told, and stays."""

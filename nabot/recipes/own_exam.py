@@ -1,4 +1,4 @@
-"""Rows that a teacher made, asked in other words → an exam. In: reworded tasks, out: exam questions with what answers must say.
+"""Rows that a teacher made, asked otherwise → an exam. In: reworded tasks, out: exam questions with what answers must say.
 
 Nobody has written what a right answer has to contain, so it is read off: the term that the answer and the words of the passage
 share and the question does not have. Its numbers first, all of them ("from 9 to 6"), then a name, then the longest word; of
@@ -7,12 +7,13 @@ answers. A row without such a term cannot be marked by rules that a person can r
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from nabot.evals.scoring import all_of, matches
 from nabot.synth.asking import Candidate
 from nabot.synth.content import content
+from nabot.synth.novelty import Pool
 
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
@@ -30,7 +31,7 @@ _SHORTEST_HANGUL = 2  # syllables
 def exam_rows(reworded: Iterable[Candidate]) -> Iterator[dict[str, Any]]:
     """Lines of an exam file (docs/files.md), of those that can be marked."""
     for candidate in reworded:
-        if terms := decisive_terms(candidate.task.instruction, candidate.task.output, candidate.evidence):
+        if terms := _terms(candidate):
             messages = [{"role": "user", "content": candidate.task.instruction}]
             yield {
                 "messages": messages,
@@ -38,6 +39,20 @@ def exam_rows(reworded: Iterable[Candidate]) -> Iterator[dict[str, Any]]:
                 "group": "fact",
                 "source": ", ".join(candidate.sources),
             }
+
+
+def asked_otherwise(again: Iterable[Candidate], taught: Sequence[Candidate]) -> Iterator[Candidate]:
+    """Of tasks that were made again from the same evidence those that ask for what was taught, in words that were not."""
+    known = {(row.evidence, *_terms(row)) for row in taught}
+    pool = Pool(row.task.instruction for row in taught)
+    for row in again:
+        if (row.evidence, *_terms(row)) in known and not pool.near_copy(row.task.instruction):
+            pool.add(row.task.instruction)
+            yield row
+
+
+def _terms(row: Candidate) -> list[str]:
+    return decisive_terms(row.task.instruction, row.task.output, row.evidence)
 
 
 def decisive_terms(question: str, answer: str, evidence: str) -> list[str]:

@@ -12,11 +12,11 @@ from nabot.data import ExamQuestion, read_exam
 from nabot.evals.exam import GENERAL, sit
 from nabot.recipes.opening import Opened
 from nabot.recipes.request import Watcher
+from nabot.recipes.runfiles import EXAM
 from nabot.textmodel import Sampling
 from nabot.train.checkpoints import RunState
 from nabot.train.journal import Journal
 
-EXAM = "exam.jsonl"  # in BOT/run, if there is one
 _TOKENS = 64  # of an answer
 _EXAM_QUESTIONS = 40  # of each look: enough to see a rise, few enough to wait for
 

@@ -20,6 +20,7 @@ from nabot.recipes.settings import Settings
 from nabot.text import say
 
 SETTINGS, REHEARSAL, _ROWS, _GROUND = "settings.json", "rehearsal.jsonl", "conversations.jsonl", "ground.json"
+EXAM = "exam.jsonl"  # if there is one
 _NAMES_SHOWN = 3
 
 
@@ -120,7 +121,7 @@ def remove_run(out: Path) -> None:
     for name in ("checkpoints", "best", "start"):
         if (out / RUN / name).exists():
             shutil.rmtree(out / RUN / name)
-    for name in (REHEARSAL, _GROUND, "metrics.jsonl", "samples.jsonl"):
+    for name in (REHEARSAL, EXAM, _GROUND, "metrics.jsonl", "samples.jsonl"):
         (out / RUN / name).unlink(missing_ok=True)
 
 

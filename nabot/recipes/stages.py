@@ -39,16 +39,18 @@ class Stages:
         folder: Path,
         on_stage: Callable[[str, bool], None] = lambda *_: None,
         on_aside: Callable[[Path, Path], None] = lambda *_: None,
+        *,
+        fresh: bool = False,
     ) -> None:
         """`on_stage` hears each stage's name when its turn comes, and whether it is passed over; `on_aside` of each file that a
-        person changed, and where it is kept."""
-        self._folder, self._on_stage, self._on_aside = folder, on_stage, on_aside
+        person changed, and where it is kept. `fresh`: every stage is done again, from its beginning."""
+        self._folder, self._on_stage, self._on_aside, self._fresh = folder, on_stage, on_aside, fresh
 
     def run(self, stage: Stage) -> Figures:
         """The figures of the stage, from now or from the last time."""
         place = self._folder / f"{stage.name}.json"
         key, before = _key(stage), _record(place)
-        is_same = before.get("key") == key
+        is_same = before.get("key") == key and not self._fresh
         wrote, there = before.get("wrote") or [], _hashes(stage.writes)
         changed = [path for path, then, now in zip(stage.writes, wrote, there, strict=False) if now and now != then]
         is_there = bool(wrote) and all(now or not then for then, now in zip(wrote, there, strict=False))

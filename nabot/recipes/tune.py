@@ -38,11 +38,12 @@ from nabot.recipes.examples import said_most, split_examples
 from nabot.recipes.finishing import figures_of, save_bot
 from nabot.recipes.manifest import write_manifest
 from nabot.recipes.opening import Opened, open_source
-from nabot.recipes.progress import EXAM, Progress
+from nabot.recipes.progress import Progress
 from nabot.recipes.qlora import spelt_out
 from nabot.recipes.rehearsal import longest_rehearsed, rehearsal
 from nabot.recipes.request import TuneRequest, Watcher
 from nabot.recipes.runfiles import (
+    EXAM,
     REHEARSAL,
     RunPlan,
     clear,

@@ -27,6 +27,7 @@ from nabot.textmodel import Completion, Sampling
 
 _FORMAT = 1
 _HASH_DIGITS = 16
+_LOST = "lost"  # where an answer has the reason of its end: none came
 
 
 def prompt_hash(conversation: Conversation, sampling: Sampling) -> str:
@@ -86,12 +87,14 @@ class Journal:
         self._lock = contextlib.ExitStack()
         self._lock.enter_context(locked(path))
         self._file: io.FileIO | None = None  # until there is something to write
+        self._answers: dict[int, tuple[str, Completion]] = {}
+        self.lost: list[Tokens] = []  # the most that each request took that was sent and not answered
         try:
-            self._answers = self._read()
+            self._read()
         except BaseException:
             self.close()
             raise
-        self.spent = sum((_tokens(completion) for _, completion in self._answers.values()), Tokens())
+        self.spent = sum([_tokens(completion) for _, completion in self._answers.values()] + self.lost, Tokens())
 
     def __enter__(self) -> "Journal":
         return self
@@ -133,24 +136,35 @@ class Journal:
         self._answers[number] = prompt, completion
         self.spent += _tokens(completion)
 
-    def _read(self) -> dict[int, tuple[str, Completion]]:
+    def add_lost(self, number: int, prompt: str, most: Tokens) -> None:
+        """Writes down that no answer came, and that `most` may be charged for it; the request may be sent again."""
+        self._write(
+            {"number": number, "prompt": prompt, "finish": _LOST, "tokens_in": most.prompt, "tokens_out": most.answer}
+        )
+        self.lost.append(most)
+        self.spent += most
+
+    def _read(self) -> None:
         if not self.path.exists():
-            return {}
+            return
         _cut_torn_line(self.path)
         first, *records = _records(self.path) or [{}]
         if records:
             self._refuse_other(first)
-        return {number: (prompt, completion) for number, prompt, completion in self._parsed(records)}
-
-    def _parsed(self, records: list[dict[str, Any]]) -> Iterator[tuple[int, str, Completion]]:
         for line, record in enumerate(records, start=2):
             try:
-                completion = Completion(
-                    str(record["text"]), int(record["tokens_out"]), int(record["tokens_in"]), record["finish"]
-                )
-                yield int(record["number"]), str(record["prompt"]), completion
+                self._take(record)
             except (KeyError, TypeError, ValueError) as error:
                 raise CheckpointError(say("journal.damaged", path=self.path, line=line, reason=repr(error))) from error
+
+    def _take(self, record: Mapping[str, Any]) -> None:
+        tokens = Tokens(int(record["tokens_in"]), int(record["tokens_out"]))
+        number, prompt = int(record["number"]), str(record["prompt"])
+        if record["finish"] == _LOST:
+            self.lost.append(tokens)
+        else:
+            completion = Completion(str(record["text"]), tokens.answer, tokens.prompt, record["finish"])
+            self._answers[number] = prompt, completion
 
     def _refuse_other(self, first: Mapping[str, Any]) -> None:
         if first.get("nabot_journal") != _FORMAT:
@@ -169,9 +183,10 @@ class Journal:
             _append(self._file, record)
 
     def _open(self) -> io.FileIO:
-        """The file, at its end. One without answers, which has nothing to keep, begins anew."""
-        file = io.FileIO(self.path, "ab" if self._answers else "wb")
-        if not self._answers:
+        """The file, at its end. One without requests, which has nothing to keep, begins anew."""
+        goes_on = bool(self._answers or self.lost)
+        file = io.FileIO(self.path, "ab" if goes_on else "wb")
+        if not goes_on:
             _append(file, {"nabot_journal": _FORMAT, "settings": self._settings})
         return file
 

@@ -21,8 +21,9 @@ from nabot.textmodel import Completion, Finish, Sampling
 
 Row = dict[str, Any]
 Ended = Literal["count", "nothing_left", "budget", "stopped", "barren"]
-# Answers with the places of their prompts, as they come; fewer than there are prompts only if the run is to stop.
-Ask = Callable[[Sequence[Conversation], Sampling], Iterator[tuple[int, Completion]]]
+# Answers with the places of their prompts, as they come; fewer than there are prompts only if the run is to stop. None: that
+# request was sent, no answer came, and it may be charged for.
+Ask = Callable[[Sequence[Conversation], Sampling], Iterator[tuple[int, Completion | None]]]
 
 BARREN_ROUNDS = 25  # without a single row: no way of asking needs more than three for its first one
 WRITE_EVERY = 50  # rows, at first; later whenever a quarter is new, since the whole file is written each time
@@ -58,7 +59,7 @@ def where_it_fits(teacher: Ask, fits: Callable[[Conversation], bool]) -> Ask:
     """Passes over questions that do not fit into a model, unless none has fitted yet: then the model says so."""
     has_fitted = False
 
-    def ask(prompts: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+    def ask(prompts: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion | None]]:
         nonlocal has_fitted
         fitting = [place for place, prompt in enumerate(prompts) if fits(prompt)]
         has_fitted = has_fitted or bool(fitting)
@@ -145,14 +146,17 @@ class Loop:
     def _asked(
         self, requests: Sequence[tuple[int, Prompt, str]], sampling: Sampling
     ) -> Iterator[tuple[int, Completion]]:
-        """Asks, and writes each answer down as it comes."""
+        """Asks, and writes each answer down as it comes. What none came for is spent, at its worst, and is still missing."""
         if self._stopping():
             return
         for place, completion in self._ask([prompt.conversation for _, prompt, _ in requests], sampling):
-            number, _, prompted = requests[place]
-            self._journal.add(number, prompted, completion)
+            number, prompt, prompted = requests[place]
+            if completion is None:
+                self._journal.add_lost(number, prompted, most_tokens(prompt.conversation, prompt.sampling))
+            else:
+                self._journal.add(number, prompted, completion)
+                yield number, completion
             self._tell()
-            yield number, completion
 
     def _sampling(self, prompt: Prompt) -> Sampling:
         allowed, most = prompt.sampling.max_new_tokens, self._plan.max_new_tokens

@@ -30,10 +30,14 @@ class Again(Exception):
         self.wait_s = wait_s
 
 
+class Lost(Again):
+    """The same of a request that was sent whole: the server may have written an answer, and may charge for it."""
+
+
 def completion_of(body: bytes, prompt: Conversation) -> tuple[Completion, bool]:
     """The first choice of a response, and whether the server counted its tokens; where it did not, they are estimated.
 
-    Raises Again if this is no completion.
+    Raises Lost if this is no completion.
     """
     try:
         answer = json.loads(body)
@@ -41,7 +45,7 @@ def completion_of(body: bytes, prompt: Conversation) -> tuple[Completion, bool]:
         text = _text(choice["message"])
         finish = _FINISHES.get(choice.get("finish_reason"), "stop")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise Again(say("teacher.nonsense", seen=_beginning(body))) from error
+        raise Lost(say("teacher.nonsense", seen=_beginning(body))) from error
     usage = answer.get("usage")
     written, read = (usage.get(name) for name in _COUNTS) if isinstance(usage, dict) else (None, None)
     if isinstance(written, int) and isinstance(read, int):

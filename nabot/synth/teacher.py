@@ -2,7 +2,8 @@
 
 Requests run side by side, each in a thread. What may pass is tried again, later each time: too many requests, errors of the
 server, time-outs, broken connections, answers that are none. What will not (a wrong key, an unknown model) ends the run at once, with
-what the server said. Answers that are on their way by then are waited for, since they will be paid for.
+what the server said. Answers that are on their way by then are waited for, since they will be paid for. So may those be that
+never came: whoever asks hears of each such request, and decides about another one.
 """
 
 import os
@@ -10,6 +11,7 @@ import queue
 import random
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from types import TracebackType
@@ -19,7 +21,8 @@ from urllib.parse import urlsplit, urlunsplit
 from nabot.conversation import Conversation
 from nabot.data.faults import ascii_escapes
 from nabot.errors import ConfigError, UpstreamError
-from nabot.synth.reply import PASSING, Again, completion_of, seconds_asked_for, told
+from nabot.synth.journal import prompt_hash
+from nabot.synth.reply import PASSING, Again, Lost, completion_of, seconds_asked_for, told
 from nabot.text import human_seconds, say
 from nabot.textmodel import Completion, Sampling
 
@@ -98,6 +101,7 @@ class Endpoint:
         self._stopping, self._note = stopping, note
         self._limit = "max_tokens"  # newer models of OpenAI call it otherwise
         self._refused: set[str] = set()  # fields that this server does not take
+        self._failures: Counter[str] = Counter()  # of each request that was not answered yet
         self._told_of_usage = self._has_answered = False
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -115,29 +119,38 @@ class Endpoint:
         """Answers in the order of the prompts, each as soon as it and all before it are there. Raises UpstreamError."""
         there: dict[int, Completion] = {}
         shown = 0
-        for place, completion in self.as_they_come(prompts, sampling):
-            there[place] = completion
-            while shown in there:
-                yield there.pop(shown)
-                shown += 1
+        while shown < len(prompts) and not self._stopping():
+            missing = [place for place in range(shown, len(prompts)) if place not in there]
+            for number, completion in self.as_they_come([prompts[place] for place in missing], sampling):
+                if completion:
+                    there[missing[number]] = completion
+                while shown in there:
+                    yield there.pop(shown)
+                    shown += 1
 
-    def as_they_come(self, prompts: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+    def as_they_come(
+        self, prompts: Sequence[Conversation], sampling: Sampling
+    ) -> Iterator[tuple[int, Completion | None]]:
         """Answers with the places of their prompts, in whatever order they come.
 
-        After an error nothing more is asked, but answers on their way still come; then it is raised. Ends early if `stopping`.
+        None: it was sent, no answer came, and it may be charged for. Then it is not sent again unless it is asked again. After an error nothing more is asked, but answers on their way still come; then it is raised. Ends early if `stopping`.
         """
         to_ask: queue.SimpleQueue[int] = queue.SimpleQueue()
         for place in range(len(prompts)):
             to_ask.put(place)
-        done: queue.SimpleQueue[tuple[int, Completion] | BaseException | None] = queue.SimpleQueue()
+        done: queue.SimpleQueue[tuple[int, Completion | None] | BaseException | None] = queue.SimpleQueue()
         ending = threading.Event()
 
         def work() -> None:
             try:
                 while not ending.is_set():
                     place = to_ask.get_nowait()
-                    if completion := self._ask(prompts[place], sampling, ending):
-                        done.put((place, completion))
+                    try:
+                        if completion := self._ask(prompts[place], sampling, ending):
+                            done.put((place, completion))
+                    except Lost as lost:
+                        done.put((place, None))
+                        self._wait(prompt_hash(prompts[place], sampling), lost, ending)
             except queue.Empty:
                 pass
             except BaseException as error:
@@ -156,10 +169,10 @@ class Endpoint:
 
     def _collected(
         self,
-        done: "queue.SimpleQueue[tuple[int, Completion] | BaseException | None]",
+        done: "queue.SimpleQueue[tuple[int, Completion | None] | BaseException | None]",
         working: int,
         ending: threading.Event,
-    ) -> Iterator[tuple[int, Completion]]:
+    ) -> Iterator[tuple[int, Completion | None]]:
         """What threads have done until all have ended; raises the first error then."""
         failed: BaseException | None = None
         while working:
@@ -185,39 +198,50 @@ class Endpoint:
     # ---- one request
 
     def _ask(self, prompt: Conversation, sampling: Sampling, ending: threading.Event) -> Completion | None:
-        """An answer, after as many tries as it takes; None if `ending` was set meanwhile."""
-        for tried in range(1, self._tries + 1):
+        """An answer, after as many tries as it takes; None if `ending` was set meanwhile. Raises Lost after the first such try."""
+        request = prompt_hash(prompt, sampling)
+        while not ending.is_set():
             try:
-                return self._once(prompt, sampling)
+                completion = self._once(prompt, sampling)
+            except Lost:
+                raise
             except Again as again:
-                if tried == self._tries:
-                    raise UpstreamError(say("teacher.gave_up", url=self.url, tries=tried, reason=again)) from again
-                wait_s = self._back_off(tried) if again.wait_s is None else again.wait_s
-                if wait_s > LONGEST_WAIT_S:
-                    wait = human_seconds(wait_s)
-                    raise UpstreamError(say("teacher.long_wait", url=self.url, reason=again, wait=wait)) from again
-                if wait_s >= _WORTH_TELLING_S:
-                    self._note(say("teacher.waiting", reason=again, wait=human_seconds(wait_s)))
-            if ending.wait(wait_s):
-                return None
-        raise AssertionError("the last try returns or raises")
+                self._wait(request, again, ending)
+            else:
+                self._failures.pop(request, None)
+                return completion
+        return None
+
+    def _wait(self, request: str, again: Again, ending: threading.Event) -> None:
+        """Before another try. Raises UpstreamError after as many as there may be, and instead of a long wait."""
+        self._failures[request] += 1
+        tried = self._failures[request]
+        if tried >= self._tries:
+            raise UpstreamError(say("teacher.gave_up", url=self.url, tries=tried, reason=again)) from again
+        wait_s = self._back_off(tried) if again.wait_s is None else again.wait_s
+        wait = human_seconds(wait_s)
+        if wait_s > LONGEST_WAIT_S:
+            raise UpstreamError(say("teacher.long_wait", url=self.url, reason=again, wait=wait)) from again
+        if wait_s >= _WORTH_TELLING_S:
+            self._note(say("teacher.waiting", reason=again, wait=wait))
+        ending.wait(wait_s)
 
     def _back_off(self, tried: int) -> float:
         """Seconds, twice as many each time, and each thread another number, so that they do not come back all at once."""
         return min(self._first_wait_s * 2.0 ** (tried - 1), _LONGEST_BACK_OFF_S) * random.uniform(0.5, 1.0)
 
     def _once(self, prompt: Conversation, sampling: Sampling) -> Completion:
-        """Raises Again where another try may help, else UpstreamError."""
+        """Raises Again where another try may help, Lost if this one may be charged for nevertheless, else UpstreamError."""
         import httpx
 
         body = self._body(prompt, sampling)
         try:
             response = self._client.post(self.url, json=body)
         except httpx.TimeoutException as error:
-            raise Again(say("teacher.timeout", seconds=human_seconds(self._timeout_s))) from error
+            raise _kind(error)(say("teacher.timeout", seconds=human_seconds(self._timeout_s))) from error
         except httpx.RequestError as error:
             reason = self._clean(str(error) or type(error).__name__)
-            raise Again(say("teacher.no_connection", reason=reason)) from error
+            raise _kind(error)(say("teacher.no_connection", reason=reason)) from error
         if response.status_code == HTTPStatus.OK:
             completion, counted = completion_of(response.content, prompt)
             self._has_answered = True
@@ -228,7 +252,9 @@ class Endpoint:
         said = self._clean(told(response.content))
         reason = say("teacher.status", status=response.status_code, said=said)
         if response.status_code in PASSING and "insufficient_quota" not in response.text:
-            raise Again(reason, seconds_asked_for(response.headers.get("Retry-After")))
+            # of a gateway that did not wait for the answer, which was written all the same
+            kind = Lost if response.status_code == HTTPStatus.GATEWAY_TIMEOUT else Again
+            raise kind(reason, seconds_asked_for(response.headers.get("Retry-After")))
         if self._gave_in(response.status_code, response.text, body):
             return self._once(prompt, sampling)
         if response.status_code in _OF_THIS_PROMPT and self._has_answered:
@@ -277,6 +303,14 @@ class Endpoint:
     def _clean(self, text: str) -> str:
         """What comes from outside, fit to be shown: some servers repeat the key."""
         return ascii_escapes(text.replace(self._key, "***") if self._key else text)
+
+
+def _kind(error: Exception) -> type[Again]:
+    """Lost if what failed was waiting for an answer, or reading it; the request itself was sent then."""
+    import httpx
+
+    reading = (httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError, httpx.DecodingError)
+    return Lost if isinstance(error, reading) else Again
 
 
 def _names(said: str, field: str) -> bool:

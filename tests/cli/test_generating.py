@@ -42,7 +42,9 @@ def generate(server, *more, out="rows.jsonl"):
 
 
 def journalled(path="rows.journal.jsonl"):
-    return [json.loads(line) for line in Path(path).read_bytes().splitlines()[1:]]
+    """The answers."""
+    records = [json.loads(line) for line in Path(path).read_bytes().splitlines()[1:]]
+    return [record for record in records if record["finish"] != "lost"]
 
 
 # ---- files and figures
@@ -146,6 +148,20 @@ def test_the_budget_ends_a_run_and_is_kept(capsys):
         assert 0 < spent <= 6000
         assert "budget" in capsys.readouterr().err
         assert len(server.bodies) == len(journalled())
+
+
+def test_a_request_without_an_answer_counts_as_spent_and_people_are_told(capsys):
+    with serving(lambda body, number: writes(body, number) if number else Reply(b"", hang=True)) as server:
+        assert generate(server, "--count", 4, "--concurrency", 1, "--timeout", 0.5) == 0
+        told = capsys.readouterr().err
+        assert generate(server, "--count", 4, "--concurrency", 1, "--json") == 0
+        assert len(server.bodies) == 2
+    report = json.loads(capsys.readouterr().out)
+    assert report["lost"]["requests"] == 1
+    assert f"1 request without an answer, up to {report['lost']['tokens']} tokens" in told
+    answered = sum(record["tokens_in"] + record["tokens_out"] for record in journalled())
+    assert report["tokens"]["in"] + report["tokens"]["out"] == answered + report["lost"]["tokens"]
+    assert report["lost"]["tokens"] > server.bodies[0]["max_tokens"]
 
 
 def test_fresh_keeps_the_old_rows_and_the_old_journal_aside():

@@ -3,13 +3,20 @@
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from chat_server import ChatServer, fails, says, serving
+from hypothesis import given
+from hypothesis import strategies as st
 
+import nabot
 from nabot.bot import is_finished
 from nabot.cli import run
+from nabot.recipes.generate import Teacher
+from nabot.recipes.make import MakeRequest
+from nabot.recipes.settings import Settings
 
 THINGS = [
     "lantern", "canoe", "bicycle", "tent", "kettle", "blanket", "ladder", "piano", "telescope", "sledge", "hammock", "stove",
@@ -49,7 +56,7 @@ def teaches(body, number):
 
 def make(server: ChatServer, base: Path, *more: str) -> int:
     teacher = ("--teacher", server.url, "--model", "m")
-    return run(["make", "papers", "--base", str(base), "--out", "bots/lake", "--count", "8", *teacher, *FEW, *more])
+    return run(["make", "papers", "--base", str(base), "--out", "bots/lake", "--rows", "8", *teacher, *FEW, *more])
 
 
 def test_a_folder_becomes_a_bot_that_has_sat_an_exam(tiny_model_folder, capsys):
@@ -66,6 +73,22 @@ def test_a_folder_becomes_a_bot_that_has_sat_an_exam(tiny_model_folder, capsys):
     learned = Path("bots/lake.making/rows.jsonl").read_text()
     assert all(re.fullmatch(r"\d\d", row["accept"][0]) for row in exam)
     assert not any(row["messages"][0]["content"] in learned for row in exam)
+
+
+def test_what_a_person_is_told_from_beginning_to_end(tiny_model_folder, capsys):
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder, "--price-in", "1", "--price-out", "10") == 0
+        asked = len(server.bodies)
+    out, told = capsys.readouterr()
+    assert "passed over: papers/broken.pdf" in told
+    before, after = told.split("about 2 requests for 4 rows each")  # as many as there are then
+    assert "up to 8 for the exam" in after
+    assert "rows  0 answers" not in before
+    assert "read: 2 files: 1 conversation, 1 passage" in told
+    assert f"8 rows, and 8 questions for the exam, out of {asked} answers" in told
+    assert re.search(r"tokens read, \d+ written, cost 0\.00\d\d", told)
+    assert told.count("Talk to it: nabot chat bots/lake") == 1
+    assert "right answers" in out
 
 
 def test_the_same_again_does_nothing_again(tiny_model_folder, capsys):
@@ -152,9 +175,9 @@ def test_rows_that_a_person_changed_are_learned_as_they_are(tiny_model_folder, c
 
 def test_more_rows_ask_only_for_what_is_missing(tiny_model_folder):
     with serving(teaches) as server:
-        assert make(server, tiny_model_folder, "--count", "4") == 0
+        assert make(server, tiny_model_folder, "--rows", "4") == 0
         assert sum("In other words:" not in body["messages"][-1]["content"] for body in server.bodies) == 1
-        assert make(server, tiny_model_folder, "--count", "8") == 0
+        assert make(server, tiny_model_folder, "--rows", "8") == 0
         assert sum("In other words:" not in body["messages"][-1]["content"] for body in server.bodies) == 2
     assert not Path("bots/lake.making/generated.journal.1.jsonl").exists()
 
@@ -173,6 +196,92 @@ def test_the_budget_is_for_all_that_is_asked_and_a_larger_one_goes_on(tiny_model
     assert figures["generate"]["rows"] == figures["questions"]["questions"] == 8
     all_asked = [body["messages"][-1]["content"] for body in server.bodies]
     assert not any(text in all_asked[len(asked) :] for text in asked)
+
+
+def test_money_is_a_limit_too(tiny_model_folder, capsys):
+    prices = ("--price-in", "1", "--price-out", "10")
+    with serving(teaches) as server:
+        # a request is set aside at its worst: 1,024 tokens written
+        assert make(server, tiny_model_folder, *prices, "--max-cost", "0.0128", "--json") == 0
+    out, told = capsys.readouterr()
+    figures = json.loads(out)
+    assert len(server.bodies) == 1
+    assert 0 < figures["generate"]["cost"] <= 0.0128
+    assert "budget has no room" in told
+
+
+def test_so_many_requests_run_side_by_side(tiny_model_folder):
+    for number in range(3):
+        Path(f"papers/more{number}.md").write_text(f"# Boats {number}\n\n" + " ".join(FACTS) + "\n")
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder, "--concurrency", "1") == 0
+        assert server.busiest == 1
+
+
+def test_what_is_masked_is_counted_by_kind_and_listed(tiny_model_folder, capsys):
+    Path("papers/prices.md").unlink()
+    said = "Write to mina@lake-house.example or call 010-2345-6789, and to jun@lake-house.example for boats."
+    row = {"messages": [{"role": "user", "content": "Whom do I ask?"}, {"role": "assistant", "content": said}]}
+    Path("papers/ask.jsonl").write_text(json.dumps(row) + "\n")
+    asked = ["make", "papers", "--base", str(tiny_model_folder), "--out", "bots/lake", *FEW]
+    assert run([*asked, "--mask", "--json"]) == 0
+    out, told = capsys.readouterr()
+    masked = json.loads(out)["import"]["masked"]
+    assert masked["counts"] == {"email": 2, "phone": 1}
+    assert "masked: email 2, phone 1" in told
+    assert "mina@" not in Path("bots/lake.making/rows.jsonl").read_text()
+    assert Path(masked["file"]).exists()
+    assert run([*asked, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["import"]["masked"] is None
+    assert not Path(masked["file"]).exists()
+
+
+def test_a_damaged_journal_is_told_and_fresh_begins_anew_with_it_aside(tiny_model_folder, capsys):
+    journal = Path("bots/lake.making/generated.journal.jsonl")
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder, "--rows", "4") == 0
+        damaged = journal.read_bytes().replace(b'"number"', b'"numb"')
+        journal.write_bytes(damaged)
+        assert make(server, tiny_model_folder) == 2
+        assert "--fresh" in capsys.readouterr().err
+        assert make(server, tiny_model_folder, "--fresh") == 0
+    assert journal.with_name("generated.journal.1.jsonl").read_bytes() == damaged
+    assert "nothing has changed" not in capsys.readouterr().err
+    assert is_finished(Path("bots/lake"))
+
+
+def test_python_asks_for_the_same_as_the_command_line(tiny_model_folder):
+    settings = {"epochs": 1, "held_out": 2, "rehearsal_ratio": 0}
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder) == 0
+        asked, bot = len(server.bodies), os.stat("bots/lake/manifest.json").st_mtime_ns
+        teacher = {"teacher": server.url, "model": "m", "rows": 8}
+        nabot.make("papers", base=str(tiny_model_folder), out="bots/lake", show=False, **teacher, **settings)
+        assert (len(server.bodies), os.stat("bots/lake/manifest.json").st_mtime_ns) == (asked, bot)
+
+
+@given(num_passages=st.integers(1, 10_000), minutes=st.none() | st.floats(0.01, 1e4))
+def test_no_more_rows_are_asked_for_than_documents_and_minutes_have_room_for(num_passages, minutes):
+    request = MakeRequest(Path("papers"), "smollm2", Path("bot"), Teacher(base="smollm2"))
+    request = replace(request, settings=Settings().with_values({"minutes": minutes}))
+    wanted = request.wanted(num_passages)
+    assert 0 < wanted <= 6 * num_passages
+    assert wanted <= (1000 if minutes is None else max(6, 60 * minutes))
+    assert replace(request, rows=7).wanted(num_passages) == 7
+
+
+@pytest.mark.parametrize(
+    ("typed", "seen"),
+    [
+        (("--concurrency", "0"), "--concurrency 0"),
+        (("--max-cost", "1"), "--price-in"),
+        (("--rows", "-1"), "--rows"),
+    ],
+)
+def test_a_number_that_cannot_be_ends_with_2_and_nothing_is_written(typed, seen, capsys):
+    assert run(["make", "papers", "--base", "smollm2", *typed]) == 2
+    assert seen in capsys.readouterr().err
+    assert os.listdir() == ["papers"]
 
 
 @pytest.mark.parametrize("out", ["papers/bot", "papers"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nabot.data.exams import scan_exam
 from nabot.evals.scoring import matches
-from nabot.recipes.own_exam import decisive_terms, exam_rows
+from nabot.recipes.own_exam import asked_otherwise, decisive_terms, exam_rows
 from nabot.synth.asking import Candidate
 from nabot.synth.tasks import Task
 
@@ -68,3 +68,23 @@ def test_rows_are_an_exam_that_can_be_read(tmp_path: Path):
     questions, faults = scan_exam(file)
     assert (len(questions), faults) == (1, [])
     assert questions[0][1].accept == ("9:30",)
+
+
+def test_asked_otherwise_is_what_was_taught_in_words_that_were_not():
+    owner = "The owner of the café is Mina."
+    taught = [Candidate(Task("Who is the owner of the café?", "", "Mina is the owner, named Mina."), (), owner)]
+    again = {
+        "Who is the owner of the café, please?": owner,  # nearly the same
+        "To whom does this place belong?": owner,
+        "To whom does this place belong, then?": owner,  # nearly the same as the one before
+        "Who comes to the café every day?": "Mina comes every day.",  # nobody taught that
+    }
+    rows = [Candidate(Task(question, "", "That is Mina."), (), evidence) for question, evidence in again.items()]
+    assert [row.task.instruction for row in asked_otherwise(rows, taught)] == ["To whom does this place belong?"]
+
+
+def test_another_term_of_the_same_sentence_was_not_taught():
+    hours = "It opens at 9:00 and is called Nabi."
+    taught = [Candidate(Task("When does the café open?", "", "It opens at 9:00."), (), hours)]
+    again = [Candidate(Task("What is the name of this place?", "", "It is called Nabi."), (), hours)]
+    assert list(asked_otherwise(again, taught)) == []

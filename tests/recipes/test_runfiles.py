@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from nabot.bot import RUN
 from nabot.errors import ConfigError
-from nabot.recipes.runfiles import refuse_to_overwrite
+from nabot.recipes.runfiles import EXAM, refuse_to_overwrite, remove_run
 
 
 def files(folder: Path, *names: str) -> Path:
@@ -42,3 +43,11 @@ def test_a_bot_is_taken_when_forced(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--force"):
         refuse_to_overwrite(bot, force=False)
     refuse_to_overwrite(bot, force=True)
+
+
+def test_a_new_run_is_not_looked_at_with_the_exam_of_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / RUN).mkdir()
+    (tmp_path / RUN / EXAM).write_text("{}")
+    (tmp_path / RUN / "mine.txt").write_text("mine")
+    remove_run(tmp_path)
+    assert [path.name for path in (tmp_path / RUN).iterdir()] == ["mine.txt"]

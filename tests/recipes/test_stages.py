@@ -126,6 +126,15 @@ def test_a_stage_that_was_cut_off_with_other_settings_begins_anew(copying: Copyi
     assert copying.begun_before == [False]
 
 
+def test_fresh_has_every_stage_done_again_from_its_beginning_and_keeps_changes_aside(copying: Copying, tmp_path: Path):
+    copying.run(is_editable=True)
+    copying.copy.write_text("mine")
+    copying.stages = Stages(tmp_path / "stages", fresh=True)
+    copying.run(is_editable=True)
+    assert copying.begun_before == [False, False]
+    assert (tmp_path / "out.1.txt").read_text() == "mine"
+
+
 def test_a_damaged_record_has_the_stage_done_again(copying: Copying, tmp_path: Path):
     copying.run()
     (tmp_path / "stages" / "copy.json").write_text("{")

@@ -47,6 +47,19 @@ def test_an_answer_is_in_the_file_before_add_returns(path):
     }  # fmt: skip
 
 
+def test_a_lost_request_is_spent_and_still_to_be_answered(path):
+    with Journal(path, SETTINGS) as journal:
+        journal.add_lost(0, "hash0", Tokens(30, 7))
+    for _ in range(2):
+        with Journal(path, SETTINGS) as journal:
+            assert (len(journal), journal.lost, journal.answer(0, "hash0")) == (0, [Tokens(30, 7)], None)
+            assert journal.spent == Tokens(30, 7)
+    with Journal(path, SETTINGS) as journal:
+        journal.add(0, "hash0", DONE)
+    with Journal(path, SETTINGS) as journal:
+        assert (journal.answer(0, "hash0"), journal.spent) == (DONE, Tokens(40, 10))
+
+
 def test_nothing_is_written_before_the_first_answer(path):
     with Journal(path, SETTINGS):
         pass

@@ -15,7 +15,7 @@ from nabot.data.files import scan_file
 from nabot.errors import UpstreamError
 from nabot.synth import own_seeds
 from nabot.synth.asking import INSTANCES, Candidate, Prompt
-from nabot.synth.budget import Budget, Tokens
+from nabot.synth.budget import Budget, Tokens, most_tokens
 from nabot.synth.journal import Journal
 from nabot.synth.judging import Judge
 from nabot.synth.loop import BARREN_ROUNDS, Loop, Plan, where_it_fits
@@ -272,6 +272,38 @@ def test_a_budget_is_never_exceeded_and_used_as_far_as_it_reaches(tmp_path_facto
     assert run.journal.spent.total <= limit
     assert run.ended == "count" or limit - run.journal.spent.total < 3072 + 8000
     assert run.ended in ("count", "budget")
+
+
+def losing(teacher, every):
+    """An Ask that sends, and loses every so many answers; `sent` holds all prompts."""
+    sent = []
+
+    def ask(prompts, sampling):
+        for place, prompt in enumerate(prompts):
+            sent.append(most_tokens(prompt, sampling))
+            yield place, None if len(sent) % every == 1 else next(teacher.generate([prompt], sampling))
+
+    return ask, sent
+
+
+def test_lost_answers_are_asked_for_again_and_change_no_row(tmp_path):
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    ask, sent = losing(Writer(), 3)
+    run = Run(folders[0], None, ask=ask, count=25)
+    assert run.rows == Run(folders[1], Writer(), count=25).rows
+    assert len(sent) == len(run.journal) + len(run.journal.lost)
+
+
+@settings(deadline=None, max_examples=15)
+@given(limit=st.integers(3_000, 40_000), every=st.integers(2, 5))
+def test_the_budget_holds_also_if_every_lost_answer_is_charged_for_at_its_worst(tmp_path_factory, limit, every):
+    ask, sent = losing(Writer(), every)
+    run = Run(tmp_path_factory.mktemp("lost"), None, ask=ask, count=999, budget=Budget(max_tokens=limit))
+    charged = sum(run.journal.lost, Tokens()).total + 150 * len(run.journal)  # a Writer takes 100 and 50 an answer
+    assert charged == run.journal.spent.total <= limit
+    assert len(sent) == len(run.journal) + len(run.journal.lost)
 
 
 def test_with_a_larger_budget_it_goes_on_as_if_it_had_never_ended(tmp_path):

@@ -194,6 +194,41 @@ def test_a_server_that_does_not_answer_in_time_is_asked_again():
         assert answer(server, timeout_s=0.3).text == "ok"
 
 
+@pytest.mark.parametrize(
+    "trouble", [Reply(b"", hang=True), says("cut off", cut=20), says("", cut=0), Reply(b'{"choi'), fails(504)]
+)
+def test_what_may_be_charged_for_is_told_and_not_sent_again_by_itself(trouble):
+    with serving(in_turn(trouble, says("ok"))) as server, endpoint(server, timeout_s=0.3) as teacher:
+        assert list(teacher.as_they_come([ASK], SAMPLING)) == [(0, None)]
+        assert len(server.bodies) == 1
+        assert [completion.text for _, completion in teacher.as_they_come([ASK], SAMPLING)] == ["ok"]
+
+
+@pytest.mark.parametrize("trouble", [fails(429), fails(500), fails(503)])
+def test_what_was_refused_is_not_charged_for(trouble):
+    with serving(in_turn(trouble, says("ok"))) as server, endpoint(server) as teacher:
+        assert [completion.text for _, completion in teacher.as_they_come([ASK], SAMPLING)] == ["ok"]
+
+
+def test_a_server_that_is_down_charges_for_nothing():
+    with serving(in_turn(says("ok"))) as server:
+        pass
+    came = []
+    with endpoint(server, tries=2) as teacher, pytest.raises(UpstreamError, match="no connection"):
+        came.extend(teacher.as_they_come([ASK], SAMPLING))
+    assert not came
+
+
+def test_a_server_whose_answers_always_break_off_is_given_up():
+    came = []
+    with serving(in_turn(says("cut off", cut=20))) as server, endpoint(server, tries=3) as teacher:
+        for _ in range(2):
+            came += teacher.as_they_come([ASK], SAMPLING)
+        with pytest.raises(UpstreamError, match="3 times"):
+            came.extend(teacher.as_they_come([ASK], SAMPLING))
+    assert (came, len(server.bodies)) == ([(0, None)] * 3, 3)
+
+
 def test_retry_after_is_waited_for():
     began = time.monotonic()
     with serving(in_turn(fails(429, headers={"Retry-After": "0.6"}), says("ok"))) as server:

@@ -7,6 +7,7 @@ from typing import Any
 
 from nabot.data.faults import Fault
 from nabot.data.imports.types import Changed
+from nabot.text import say
 
 KINDS = ("conversations", "preferences", "passages")
 MASKED = "masked"  # the list of what was masked, which is written beside them
@@ -49,6 +50,12 @@ class ImportReport:
         if len(self.faults) < FAULTS_KEPT:
             self.faults.append(fault)
 
+    def told_masked(self) -> str:
+        """What was masked, by kind; "" if nothing was to be."""
+        kinds = ", ".join(f"{kind} {count}" for kind, count in self.masked.most_common())
+        found = say("import.masked", kinds=kinds) if kinds else say("import.nothing_masked")
+        return found if self.masks else ""
+
     def as_dict(self) -> dict[str, Any]:
         """What `nabot data import --json` prints; `out` is the file of conversations, or else the first one written."""
         places = {kind: str(self.places[kind]) if kind in self.places else None for kind in KINDS}
@@ -64,9 +71,11 @@ class ImportReport:
             "files": [report.as_dict() for report in self.files],
             "passed_over": self.passed_over,
             "faults": [fault.as_dict() for fault in self.faults],
-            "masked": self._masked() if self.masks else None,
+            "masked": self.masked_as_dict(),
         }
 
-    def _masked(self) -> dict[str, Any]:
-        """Counts by kind, and the list for looking over; null if there was nothing to mask."""
+    def masked_as_dict(self) -> dict[str, Any] | None:
+        """Counts by kind, and the list for looking over, null if there was nothing to mask; None if nothing was to be."""
+        if not self.masks:
+            return None
         return {"counts": dict(self.masked), "file": str(self.places[MASKED]) if MASKED in self.places else None}

@@ -31,6 +31,7 @@ from nabot.synth.seeds import Language
 from nabot.synth.tasks import Reason, Rejected, Task
 from nabot.textmodel import Completion, Sampling
 
+PAIRS_A_PROMPT = 4  # which small models with contexts of 2,048 tokens can still hold
 _PATIENCE = 2  # answers in a row that brought no row, before a passage is left
 _NO_QUOTE = ("", "none", "n/a", "na", "no quote", "null", "not available", "없음", "해당 없음", "해당없음", "없습니다")
 
@@ -120,7 +121,7 @@ class _Candidate(Candidate):
 class Grounded:
     """`rows_per_passage` rows about each passage, of which `unanswerable` (a share) say that something is not known.
 
-    A prompt asks for up to `pairs_per_prompt`, which small models with contexts of 2,048 tokens can still hold.
+    A prompt asks for up to `pairs_per_prompt`.
     Reasons beside those of `parse_pairs`: "other_language", "no_quote", "quote_too_short", "quote_not_in_passage", "answer_unsupported",
     "speaks_of_passage", "not_standing_alone", and for questions without an answer "surplus_unanswerable" (more than were
     asked for), "perhaps_answered" (all its words stand in the passage), "answered_elsewhere" (another passage has them).
@@ -135,7 +136,7 @@ class Grounded:
         rng: random.Random,
         *,
         rows_per_passage: int = 8,
-        pairs_per_prompt: int = 4,
+        pairs_per_prompt: int = PAIRS_A_PROMPT,
         unanswerable: float = 0.15,  # enough to be learned; SQuAD 2.0 has a third, which makes a timid bot
         with_passage: bool = False,
         sampling: Sampling = Sampling(max_new_tokens=1024, temperature=0.7, top_p=0.95),
