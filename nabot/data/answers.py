@@ -6,6 +6,7 @@ They are rules that a person can read: a wrong fact or a wrong sum passes them.
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from nabot.data.plain import repetition_rate
 
@@ -19,7 +20,8 @@ _MODEL = re.compile(
     r"|(?:ai|인공 ?지능) ?(?:언어 ?)?(?:모델|챗봇|비서|어시스턴트)? ?(?:로서|이기 때문에|이므로|이라서|라서)"
     r"|(?:저는|나는) (?:ai|인공 ?지능|언어 ?모델)"
 )
-# Without one of these no text matches the above; to look for them costs a tenth.
+# Without one of each no text matches the above; to look for them costs a tenth. The first are seen whatever the spaces.
+_MODEL_NAMES = ("ai", "artificial", "language", "인공", "언어")
 _MODEL_HINTS = (" ai", "artificial", "language model", "로서", "이기 때문에", "므로", "라서", "저는", "나는")
 # An apology for not answering is one only at the very beginning: a letter that apologises is a good answer.
 _APOLOGY = re.compile(
@@ -28,6 +30,7 @@ _APOLOGY = re.compile(
     r"|\W*(?:i(?:'m| am) )?sorry,? (?:but )?i (?:do not|don't) have (?:access|enough|any|the)\b"
     r"|\W*(?:죄송|미안)\S*[^.!?]{0,40}?(?:답변|답해|도와|제공|생성|작성|알려|말씀|확인|접근|처리)\S*(?: ?드릴)? ?수(?:가|는)? ?없"
 )
+_APOLOGY_BEGINS = re.compile(r"\W*(?:i|sorry|as|죄송|미안)")  # all of them, whatever the spaces
 _DANGLING = re.compile(
     r"(?:^|\s)(?:and|or|the|a|an|of|to|with|because|but|that|which|from|by|as|그리고|또는|혹은|및|하지만|그러나|따라서|왜냐하면|예를 들어)\Z",
     re.IGNORECASE,
@@ -85,12 +88,20 @@ def placeholder_left(text: str) -> bool:
 
 def refuses(answer: str) -> bool:
     """Whether it speaks of itself as a model, or begins with an apology for not answering."""
-    text = " ".join(answer.lower().replace("’", "'").split())
-    if _APOLOGY.match(text, 0, _APOLOGY_REACH):
+    text = answer.lower()
+    may_apologise, may_name = _APOLOGY_BEGINS.match(text) is not None, _has_any(_MODEL_NAMES, text)
+    if not (may_apologise or may_name):
+        return False
+    text = " ".join(text.replace("’", "'").split())
+    if may_apologise and _APOLOGY.match(text, 0, _APOLOGY_REACH):
         return True
-    for hint in _MODEL_HINTS:
+    return may_name and _has_any(_MODEL_HINTS, text) and _MODEL.search(text) is not None
+
+
+def _has_any(hints: Iterable[str], text: str) -> bool:
+    for hint in hints:  # noqa: SIM110 - any() takes twice as long
         if hint in text:
-            return _MODEL.search(text) is not None
+            return True
     return False
 
 

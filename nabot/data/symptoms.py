@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from nabot.data.answers import (
@@ -18,7 +19,7 @@ from nabot.data.answers import (
     refuses,
     repeats_itself,
 )
-from nabot.data.characters import damages, is_suspect
+from nabot.data.characters import damages, is_suspect, may_be_lost
 from nabot.data.collisions import may_have_mark, template_mark
 from nabot.data.faults import Problem, excerpt, problem
 from nabot.data.language import language_of
@@ -31,6 +32,8 @@ from nabot.data.validate import nfc
 _PLACEHOLDER_LINE = re.compile(
     rf"^[ \t]*(?:(?:input|입력)\s*:\s*)?[<(\[]\s*(?:{PLACEHOLDER})\s*[>)\]][ \t]*$\n?", re.IGNORECASE | re.MULTILINE
 )
+# Only a toxic word can be wrong with a text of these: no damage, mark, placeholder or number of a person is without another.
+_ORDINARY = re.compile(r"[a-zA-Z가-힣 \t\n.,;!?'\"-]*")
 _FIXABLE = ("mojibake", "control_character", "zero_width", "decomposed")
 _SPEAKERS = ("user", "assistant")
 _OTHER_SCRIPTS = ("ko", "ja", "zh", "other")
@@ -71,12 +74,9 @@ def symptoms(row: Converted) -> Symptoms:
     found = Symptoms()
     texts = [text for message in row.messages for key in ("content", "context") if (text := message.get(key))]
     whole = "\n".join(texts)
-    for find_problems in _looks(whole):
+    for find_problems in _looks(whole, found):
         for one in _texts(row):
             found.problems += find_problems(one)
-    if may_be_personal(whole):
-        for one in _texts(row):
-            found.problems += _personal(found, one)
     found.is_padded = [text.strip() for text in texts] != texts
     asked = ("", "")
     for i, message in enumerate(row.messages):
@@ -97,16 +97,24 @@ def _texts(row: Converted) -> Iterator[_Text]:
                 yield _Text(text, message["role"], row, (i, key))
 
 
-def _looks(whole: str) -> Iterator[Callable[[_Text], Iterator[Problem]]]:
+def _looks(whole: str, found: Symptoms) -> Iterator[Callable[[_Text], Iterator[Problem]]]:
     """The looks that are worth their time in a row with these texts."""
+    is_ordinary = _ORDINARY.fullmatch(whole) is not None and not may_be_lost(whole)
+    if not is_ordinary:
+        yield from _rare_looks(whole)
+    if toxic_word(whole):
+        yield _toxic
+    if not is_ordinary and may_be_personal(whole):
+        yield partial(_personal, found)
+
+
+def _rare_looks(whole: str) -> Iterator[Callable[[_Text], Iterator[Problem]]]:
     if is_suspect(whole):
         yield _damages
     if may_have_mark(whole):
         yield _mark
     if may_have_placeholder(whole):
         yield _placeholder
-    if toxic_word(whole):
-        yield _toxic
 
 
 def without_placeholder(text: str) -> str:

@@ -1,8 +1,10 @@
 """Answers that should not be learned: unfinished, refused, cut off, looping; and good ones that look a little like those."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from nabot.data.answers import cut_off, incomplete, refuses, unfit
+from nabot.data.answers import _APOLOGY, _APOLOGY_REACH, _MODEL, cut_off, incomplete, refuses, unfit
 
 BAD = [
     ("empty_output", "", " \n"),
@@ -67,3 +69,21 @@ def test_self_instruct_asks_for_less_than_nabot():
 def test_what_ends_like_a_sentence_is_not_cut_off():
     assert not cut_off("The three primary colours are red, yellow and blue")
     assert not refuses("")
+
+
+# fmt: off
+PARTS = [
+    *(answer for slug, _, answer in BAD if slug == "refusal"),
+    "As", "an", "AI", "language", "model", ",", ".", "So", "I’m", "sorry", "but", "I", "cannot", "help", "artificial",
+    "intelligence", "Said", "ai", "저는", "나는", "인공", "지능", "언어모델", "로서", "라서", "죄송하지만", "답변할", "수", "없", "“",
+]
+# fmt: on
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=7), st.sampled_from([" ", "", "\n", " \u3000"]))
+@example(["As an AI language", "model"], "\n")
+@example(["As", "an", "AI", "I", "cannot", "help"], "\n")
+def test_an_answer_that_is_passed_at_once_matches_no_pattern_of_refusals(parts: list[str], space: str):
+    text = space.join(parts)
+    flat = " ".join(text.lower().replace("’", "'").split())
+    assert refuses(text) == bool(_APOLOGY.match(flat, 0, _APOLOGY_REACH) or _MODEL.search(flat))

