@@ -4,6 +4,7 @@ Every hand-written Function runs in float64 too, passes `gradcheck`, and saves l
 Inside, statistics are taken in float32 at least (`_accurate`), because in bfloat16 a mean of squares loses its digits.
 """
 
+import math
 from functools import cache
 from typing import Any
 
@@ -70,7 +71,7 @@ class _RmsNorm(torch.autograd.Function):
 
 
 def rms_norm(x_ND: Tensor, weight_D: Tensor, eps: float) -> Tensor:
-    """x / √(mean(x²) + eps) · weight over the last axis; the result has x's dtype.   Source: arXiv 1910.07467, eq. 4."""
+    """x / √(mean(x²) + eps) · weight over the last axis; the weight may be another for each head. The result has x's dtype.   Source: arXiv 1910.07467, eq. 4."""
     return _run(_RmsNorm, x_ND, weight_D, eps)
 
 
@@ -88,6 +89,9 @@ def rope_frequencies(rope: RopeConfig, head_width: int) -> Tensor:
         return frequencies / torch.tensor(rope.divisors, dtype=torch.float32)
     if rope.kind == "linear":
         return frequencies / rope.factor
+    if rope.kind == "yarn":
+        keep = _kept_by_yarn(rope, head_width)
+        return frequencies / rope.factor * (1 - keep) + frequencies * keep
     if rope.kind == "llama3":
         turns = rope.original_positions * frequencies / (2 * torch.pi)  # whole turns inside the trained length
         keep = (turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor)
@@ -96,13 +100,31 @@ def rope_frequencies(rope: RopeConfig, head_width: int) -> Tensor:
     return frequencies
 
 
-def rope_table(positions_N: Tensor, frequencies: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _kept_by_yarn(rope: RopeConfig, head_width: int) -> Tensor:
+    """1 for pairs that turn `beta_fast` times and more inside the trained length, 0 for `beta_slow` and less."""
+
+    def pair_that_turns(times: float) -> float:
+        wavelength = rope.original_positions / (2 * math.pi * times)
+        return head_width * math.log(wavelength) / (2 * math.log(rope.theta))
+
+    low = max(math.floor(pair_that_turns(rope.beta_fast)), 0)
+    high = min(math.ceil(pair_that_turns(rope.beta_slow)), head_width - 1)
+    pairs = torch.arange(head_width // 2, dtype=torch.float32)
+    return 1 - ((pairs - low) / (high - low or 0.001)).clamp(0, 1)
+
+
+def rope_table(
+    positions_N: Tensor, frequencies: Tensor, dtype: torch.dtype, length: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """cos and sin of each position's angles, both [N, 1, E]: for both halves of a head, sin negative in the first.
 
-    Angles are float32: in bfloat16 positions above 256 collide.
+    Angles are float32: in bfloat16 positions above 256 collide. What is turned becomes `length` times as long.
     """
     angles = positions_N.float().view(-1, 1, 1) * frequencies
-    cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+    cos, sin = angles.cos(), angles.sin()
+    if length != 1:
+        cos, sin = cos * length, sin * length
+    cos, sin = cos.to(dtype), sin.to(dtype)
     return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
 
 

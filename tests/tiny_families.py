@@ -1,0 +1,80 @@
+"""Models of a few thousand weights of every family, random but of sensible size, as transformers has and saves them."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+VOCAB = 97
+_PLAIN: dict[str, Any] = {
+    "vocab_size": VOCAB,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "tie_word_embeddings": False,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+_YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 64}
+_DYNAMIC = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0}
+_LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 1e4,
+    "short_factor": [1.0, 1.1, 1.2, 1.3, 1.5, 2.0, 2.5, 3.0],
+    "long_factor": [2.0] * 8,
+}
+_LOCAL_AND_GLOBAL = ["sliding_attention", "sliding_attention", "sliding_attention", "full_attention"]
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama_yarn": ("llama", {"rope_parameters": _YARN}),
+    "llama_dynamic": ("llama", {"rope_parameters": _DYNAMIC}),
+    "mistral": ("mistral", {"sliding_window": 7}),
+    "mistral_wide_heads": ("mistral", {"sliding_window": None, "head_dim": 24}),
+    "qwen2": ("qwen2", {"tie_word_embeddings": True}),
+    "qwen2_window": ("qwen2", {"use_sliding_window": True, "sliding_window": 20, "max_window_layers": 2}),
+    "qwen2_yarn": ("qwen2", {"rope_parameters": _YARN}),
+    "qwen3": ("qwen3", {"head_dim": 24, "tie_word_embeddings": True}),
+    "qwen3_bias": ("qwen3", {"head_dim": 16, "attention_bias": True}),
+    "phi3": ("phi3", {"sliding_window": None}),
+    "phi3_window": ("phi3", {"sliding_window": 20}),
+    "phi3_longrope": ("phi3", {"rope_parameters": _LONGROPE, "original_max_position_embeddings": 128}),
+    "olmo2": ("olmo2", {}),
+    "olmo2_bias": ("olmo2", {"attention_bias": True, "num_key_value_heads": 4}),
+    "exaone4": ("exaone4", {"sliding_window": 7, "layer_types": _LOCAL_AND_GLOBAL}),
+    "exaone4_global": ("exaone4", {"sliding_window": None, "layer_types": ["full_attention"] * 4}),
+}
+LONGEST = 120
+
+
+@cache
+def tiny_theirs(variant: str) -> Any:
+    """A model of transformers, in float32. Leave it as it is."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    model_type, changes = VARIANTS[variant]
+    config = AutoConfig.for_model(model_type, **{**_PLAIN, **changes}, attn_implementation="eager")
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32)
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.copy_(_drawn(name, weight, rng))
+    return model.eval()
+
+
+def _drawn(name: str, weight: Tensor, rng: torch.Generator) -> Tensor:
+    drawn = torch.randn(weight.shape, generator=rng)
+    if name.endswith("norm.weight"):
+        # around what multiplies by 1: Gemma's start at 0
+        return weight.detach() + 0.2 * drawn
+    return 0.2 * drawn if weight.ndim == 1 else drawn / weight.shape[-1] ** 0.5
+
+
+def save_tiny(variant: str, folder: Path) -> Path:
+    """The same as a folder."""
+    tiny_theirs(variant).save_pretrained(folder)
+    return folder
