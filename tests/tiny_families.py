@@ -30,6 +30,17 @@ _LONGROPE = {
     "long_factor": [2.0] * 8,
 }
 _LOCAL_AND_GLOBAL = ["sliding_attention", "sliding_attention", "sliding_attention", "full_attention"]
+_HEADS_APART = {
+    "head_dim": 24,
+    "query_pre_attn_scalar": 24,
+    "tie_word_embeddings": True,
+    "attn_logit_softcapping": 3.0,  # small, so that scores and logits come near them
+    "final_logit_softcapping": 2.0,
+}
+_TWO_ROPES = {
+    "full_attention": {"rope_type": "linear", "rope_theta": 1e6, "factor": 8.0},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 500.0},
+}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama_yarn": ("llama", {"rope_parameters": _YARN}),
     "llama_dynamic": ("llama", {"rope_parameters": _DYNAMIC}),
@@ -47,6 +58,16 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo2_bias": ("olmo2", {"attention_bias": True, "num_key_value_heads": 4}),
     "exaone4": ("exaone4", {"sliding_window": 7, "layer_types": _LOCAL_AND_GLOBAL}),
     "exaone4_global": ("exaone4", {"sliding_window": None, "layer_types": ["full_attention"] * 4}),
+    "gemma2": ("gemma2", {**_HEADS_APART, "sliding_window": 7, "query_pre_attn_scalar": 24}),
+    "gemma2_no_caps": ("gemma2", {**_HEADS_APART, "attn_logit_softcapping": None, "final_logit_softcapping": None}),
+    "gemma3": (
+        "gemma3_text",
+        {**_HEADS_APART, "attn_logit_softcapping": None, "sliding_window": 7, "layer_types": _LOCAL_AND_GLOBAL},
+    ),
+    "gemma3_scaled": (
+        "gemma3_text",
+        {**_HEADS_APART, "attn_logit_softcapping": None, "sliding_window": 200, "rope_parameters": _TWO_ROPES},
+    ),
 }
 LONGEST = 120
 

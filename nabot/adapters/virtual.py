@@ -302,7 +302,7 @@ def _begun(decoder: Decoder, start: Start, count: int, text: Sequence[int]) -> T
     kind = torch.promote_types(weight_VD.dtype, torch.float32)
     if start == "random":
         rows_PD = torch.randn(count, weight_VD.shape[1], dtype=kind)
-        some_VD = weight_VD[:_COMMON_TOKENS].to(kind)
+        some_VD = decoder.embed(torch.arange(min(_COMMON_TOKENS, len(weight_VD)), device=weight_VD.device)).to(kind)
         return rows_PD.to(weight_VD.device) * some_VD.std(0) + some_VD.mean(0)
     if start == "vocab":
         ids = torch.randint(min(_COMMON_TOKENS, len(weight_VD)), (count,))

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from nabot.models import ops
 from nabot.models.batch import Bucket, CachedKeys, TokenBatch
 
 _QUERIES_AT_ONCE = 256  # of a long document, where not all of it is seen
@@ -198,8 +199,7 @@ def _masked(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, visible: Tensor | No
         grouped = q_BHTE.shape[1] != k_BKSE.shape[1]
         return F.scaled_dot_product_attention(q_BHTE, k_BKSE, v_BKSE, attn_mask=visible, enable_gqa=grouped)
     q_BKGTE = q_BHTE.unflatten(1, (k_BKSE.shape[1], -1))
-    scores = q_BKGTE @ k_BKSE.unsqueeze(2).transpose(-1, -2) * (q_BHTE.shape[-1] ** -0.5 / soft_cap)
-    scores = scores.tanh() * soft_cap
+    scores = ops.soft_cap(q_BKGTE @ k_BKSE.unsqueeze(2).transpose(-1, -2) * q_BHTE.shape[-1] ** -0.5, soft_cap)
     if visible is not None:
         scores = scores.masked_fill(~(visible if visible.ndim == 2 else visible.unsqueeze(2)), -torch.inf)
     shares = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(scores.dtype)

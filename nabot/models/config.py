@@ -47,7 +47,8 @@ class DecoderConfig:
     """Shapes and constants of a decoder; `width` is D, `mlp_width` F, `head_width` E of `nabot.shapes`.
 
     `rope`: of the layers that see everything; None: they do not turn. `head_norm`: whether queries and keys are normed,
-    head by head or all heads as one. `fused`: q, k and v are one module, and so are gate and up.
+    head by head or all heads as one. `fused`: q, k and v are one module, and so are gate and up. `query_scale`: of the
+    queries, before the E^-½ of all scores. Caps hold scores and logits within ± so much, by tanh; 0: they are as they are.
     """
 
     vocab_size: int
@@ -67,11 +68,10 @@ class DecoderConfig:
     mlp_bias: bool = False
     head_norm: HeadNorm = "none"
     fused: bool = False
+    query_scale: float = 1.0
+    score_cap: float = 0.0
+    logit_cap: float = 0.0
     family: str = "llama"  # `Family.model_type`: what the files call it and which decoder computes it
-
-    def is_local(self, layer: int) -> bool:
-        """Whether a layer has a window."""
-        return self.local is not None and self.local.layers[layer]
 
     def rope_of(self, layer: int) -> RopeConfig | None:
         """How a layer turns its queries and keys."""
@@ -79,7 +79,7 @@ class DecoderConfig:
 
     @property
     def num_parameters(self) -> int:
-        """Weights of the decoder, biases left out."""
+        """Weights of the decoder; biases, and the norms that a few families have more, left out."""
         attention = 2 * self.width * (self.num_heads + self.num_kv_heads) * self.head_width
         layer = attention + 3 * self.width * self.mlp_width + 2 * self.width
         heads = {"none": 0, "head": 2, "width": self.num_heads + self.num_kv_heads}[self.head_norm]

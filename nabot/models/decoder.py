@@ -50,7 +50,8 @@ class Attention(nn.Module):
             qkv = {"qkv_proj": sum(qkv.values())}
         self.qkv = LinearGroup(path, qkv, width, bias=config.qkv_bias)
         self.head_norm = _head_norm(config, path)
-        self.sight = sight_of(config, layer)
+        self.sight = _sight(config, layer)
+        self.query_scale = config.query_scale
         self.out = LinearGroup(path, {"o_proj": width}, config.num_heads * head_width, bias=config.out_bias)
 
     def forward(self, x_ND: Tensor, batch: TokenBatch, table: RopeTable) -> Tensor:
@@ -62,6 +63,8 @@ class Attention(nn.Module):
         if table is not None:
             qk_NJE = ops.rotate(qk_NJE, table)
         q_NHE, k_NKE = qk_NJE.split([heads, kv_heads], 1)
+        if self.query_scale != 1:
+            q_NHE = q_NHE * self.query_scale
         out_NHE = attention(q_NHE, k_NKE, v_NKE, batch, self.layer, self.sight)
         return self.out(out_NHE.flatten(1), batch)
 
@@ -100,9 +103,9 @@ def _head_norm(config: DecoderConfig, path: str) -> HeadNorm | WidthNorm | None:
     return HeadNorm(path, *sizes) if config.head_norm == "head" else WidthNorm(path, *sizes)
 
 
-def sight_of(config: DecoderConfig, layer: int) -> Sight:
-    """How far back a layer looks."""
-    return Sight(window=config.local.window) if config.local is not None and config.is_local(layer) else PLAIN
+def _sight(config: DecoderConfig, layer: int) -> Sight:
+    window = config.local.window if config.local is not None and config.local.layers[layer] else 0
+    return Sight(window, config.score_cap) if window or config.score_cap else PLAIN
 
 
 class Mlp(nn.Module):
@@ -157,6 +160,8 @@ class Decoder(nn.Module):
 
     block: type[nn.Module] = Block  # (config, layer) → one layer; a family of another structure has its own
     embedding_name, head_name = "model.embed_tokens.weight", "lm_head"
+
+    embedding_scale = 1.0  # what every row of the embedding is multiplied by as it is read
 
     checkpoint: Recompute = "none"  # what of a block is computed again in the backward pass, and so not kept for it
 

@@ -5,8 +5,9 @@ Inside, statistics are taken in float32 at least (`_accurate`), because in bfloa
 """
 
 import math
-from functools import cache
-from typing import Any
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -150,28 +151,51 @@ def rotate(x_NHE: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
     return _run(_Rotate, x_NHE, *table)
 
 
-# ---- SwiGLU: Shazeer 2020, arXiv 2002.05202
+# ---- SwiGLU and GeGLU: Shazeer 2020, arXiv 2002.05202
 
 
-class _SwiGlu(torch.autograd.Function):
+class _Gated(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, gate_up_NG: Tensor) -> Tensor:
+    def forward(ctx: Any, gate_up_NG: Tensor, activation: "_Activation") -> Tensor:
         ctx.save_for_backward(gate_up_NG)
+        ctx.activation = activation
         gate, up = gate_up_NG.chunk(2, -1)
-        return F.silu(gate).mul_(up)
+        return activation.of(gate).mul_(up)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_NF: Tensor) -> Tensor:
+    def backward(ctx: Any, grad_NF: Tensor) -> tuple[Tensor, None]:
         (gate_up_NG,) = ctx.saved_tensors
         gate, up = gate_up_NG.chunk(2, -1)
         out = torch.empty_like(gate_up_NG)
         d_gate, d_up = out.chunk(2, -1)
-        torch.mul(grad_NF, F.silu(gate), out=d_up)
-        torch.ops.aten.silu_backward(grad_NF * up, gate, grad_input=d_gate)
-        return out
+        torch.mul(grad_NF, ctx.activation.of(gate), out=d_up)
+        ctx.activation.backward(grad_NF * up, gate, grad_input=d_gate)
+        return out, None
+
+
+class _Activation(NamedTuple):
+    of: Callable[[Tensor], Tensor]  # a new tensor
+    backward: Callable[..., Tensor]  # (gradient, input, grad_input=its place)
+
+
+_SILU = _Activation(F.silu, torch.ops.aten.silu_backward)
+_GELU_TANH = _Activation(partial(F.gelu, approximate="tanh"), partial(torch.ops.aten.gelu_backward, approximate="tanh"))
 
 
 def swiglu(gate_up_NG: Tensor) -> Tensor:
     """silu(gate) · up, where gate and up are the two halves of the last axis: [N, 2F] → [N, F]."""
-    return _run(_SwiGlu, gate_up_NG)
+    return _run(_Gated, gate_up_NG, _SILU)
+
+
+def geglu(gate_up_NG: Tensor) -> Tensor:
+    """The same with GELU, in its approximation by tanh (Hendrycks & Gimpel 2016, arXiv 1606.08415 §2)."""
+    return _run(_Gated, gate_up_NG, _GELU_TANH)
+
+
+# ---- soft caps: Gemma 2, arXiv 2408.00118 §2
+
+
+def soft_cap(x: Tensor, cap: float) -> Tensor:
+    """cap · tanh(x / cap)."""
+    return torch.tanh(x / cap) * cap

@@ -346,7 +346,7 @@ NUMBER, WORD = gguf.GGUFValueType.UINT32, gguf.GGUFValueType.STRING
     ("metadata", "told"),
     [
         ({"llama__expert_count": (8, NUMBER)}, "expert_count"),
-        ({"llama__rope__scaling__type": ("yarn", WORD)}, "yarn"),
+        ({"llama__rope__scaling__type": ("longrope", WORD)}, "longrope"),
         ({"llama__attention__value_length": (8, NUMBER)}, "value_length"),
     ],
 )

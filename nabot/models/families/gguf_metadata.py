@@ -90,33 +90,33 @@ class GgufMetadata:
             tie_embeddings=not self.has_tensor("output.weight"),
         )
 
-    def rope(self, head_width: int) -> RopeConfig:
+    def rope(self, head_width: int, default_theta: float = 10_000.0) -> RopeConfig:
         """Raises CheckpointError for a kind that would be computed wrongly."""
         kind = self.get("rope.scaling.type", "linear")  # llama.cpp's own default, with a factor of 1
-        if kind not in _ROPE_KINDS:
+        if kind not in _ROPE_KINDS or (kind == "yarn" and self.has_tensor(ROPE_FREQUENCIES)):
             raise CheckpointError(say("models.unknown_rope", path=self.path, seen=kind, known=", ".join(_ROPE_KINDS)))
         old_factor = self.real("rope.scale_linear", 1.0)  # the key before 2023-12
         factor = self.real("rope.scaling.factor", old_factor) if kind != "none" else 1.0
         divisors: tuple[float, ...] = ()
         if self.has_tensor(ROPE_FREQUENCIES):
             divisors = tuple(factor * divisor for divisor in self.numbers_of(ROPE_FREQUENCIES, head_width // 2))
-        theta = self.real("rope.freq_base", 10_000.0)
-        if kind == "yarn" and not divisors:
+        theta = self.real("rope.freq_base", default_theta)
+        if kind == "yarn":
             return self._yarn(theta, factor)
         return RopeConfig(theta, kind="llama3" if divisors else kind, factor=factor, divisors=divisors)
 
     def _yarn(self, theta: float, factor: float) -> RopeConfig:
         self.refuse_unless("rope.scaling.yarn_ext_factor", 1.0)
         self.refuse_unless("rope.scaling.yarn_log_multiplier", 0.0)
-        lengthened = self.real("rope.scaling.yarn_attn_factor", 1.0) * (0.1 * math.log(max(factor, 1.0)) + 1)
+        said = self.real("rope.scaling.attn_factor", 1.0) * self.real("rope.scaling.yarn_attn_factor", 1.0)
         return RopeConfig(
             theta,
             kind="yarn",
             factor=factor,
-            original_positions=self.number("rope.scaling.original_context_length"),
+            original_positions=self.number("rope.scaling.original_context_length", self.number("context_length")),
             beta_fast=self.real("rope.scaling.yarn_beta_fast", 32.0),
             beta_slow=self.real("rope.scaling.yarn_beta_slow", 1.0),
-            attention_factor=lengthened,
+            attention_factor=said * (0.1 * math.log(max(factor, 1.0)) + 1),
         )
 
     def local(self, period: int, rope: RopeConfig | None) -> Local | None:

@@ -9,6 +9,7 @@ from nabot.models.config import DecoderConfig
 from nabot.models.families.config_json import ConfigJson
 from nabot.models.families.exaone4 import EXAONE4
 from nabot.models.families.family import Family, GgufForm
+from nabot.models.families.gemma import GEMMA2, GEMMA3, GEMMA3_WITH_PICTURES
 from nabot.models.families.llama import LLAMA
 from nabot.models.families.mistral import MISTRAL
 from nabot.models.families.olmo2 import OLMO2
@@ -17,7 +18,18 @@ from nabot.models.families.qwen import QWEN2, QWEN3
 from nabot.text import say
 
 # Of those that share a GGUF architecture, the first reads it.
-FAMILIES: tuple[Family, ...] = (LLAMA, MISTRAL, QWEN2, QWEN3, PHI3, OLMO2, EXAONE4)
+FAMILIES: tuple[Family, ...] = (
+    LLAMA,
+    MISTRAL,
+    QWEN2,
+    QWEN3,
+    PHI3,
+    OLMO2,
+    EXAONE4,
+    GEMMA2,
+    GEMMA3,
+    GEMMA3_WITH_PICTURES,
+)
 _BY_TYPE = {family.model_type: family for family in FAMILIES}
 
 
