@@ -1,5 +1,6 @@
 """Models of a few thousand weights of every family, random but of sensible size, as transformers has and saves them."""
 
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,82 @@ def save_tiny(variant: str, folder: Path) -> Path:
     """The same as a folder."""
     tiny_theirs(variant).save_pretrained(folder)
     return folder
+
+
+def write_tiny_gguf(variant: str, path: Path) -> Path:
+    """The same as llama.cpp's converter writes it."""
+    import gguf
+
+    model_type, _ = VARIANTS[variant]
+    model = tiny_theirs(variant)
+    architecture = {"gemma3_text": "gemma3", "mistral": "llama"}.get(model_type, model_type)
+    number = next(n for n, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture)
+    writer = gguf.GGUFWriter(path, architecture)
+    _write_numbers(writer, model.config.to_dict(), architecture)
+    names = gguf.get_tensor_name_map(number, model.config.num_hidden_layers)
+    for name, weight in model.state_dict().items():
+        if name == "lm_head.weight" and model.config.tie_word_embeddings:
+            continue
+        stem, ending = name.rsplit(".", 1)
+        plus = 1 if architecture.startswith("gemma") and stem.endswith("norm") else 0
+        writer.add_tensor(
+            f"{names.get_name(stem)}.{ending}", _as_llama_cpp(weight + plus, stem, model.config, architecture)
+        )
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def _as_llama_cpp(weight: Tensor, stem: str, config: Any, architecture: str) -> Any:
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(stem.rsplit(".", 1)[-1])
+    if architecture != "llama" or heads is None:
+        return weight.numpy()
+    return weight.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2).contiguous().numpy()
+
+
+def _write_numbers(writer: Any, raw: dict[str, Any], architecture: str) -> None:
+    import gguf
+
+    head_width = raw.get("head_dim") or raw["hidden_size"] // raw["num_attention_heads"]
+    writer.add_context_length(raw["max_position_embeddings"])
+    writer.add_embedding_length(raw["hidden_size"])
+    writer.add_block_count(raw["num_hidden_layers"])
+    writer.add_feed_forward_length(raw["intermediate_size"])
+    writer.add_head_count(raw["num_attention_heads"])
+    writer.add_head_count_kv(raw["num_key_value_heads"])
+    writer.add_layer_norm_rms_eps(raw["rms_norm_eps"])
+    writer.add_key_length(head_width)
+    writer.add_value_length(head_width)
+    writer.add_rope_dimension_count(head_width)
+    if architecture in ("gemma2", "gemma3", "exaone4", "phi3") and raw["sliding_window"]:
+        writer.add_sliding_window(raw["sliding_window"])
+    if architecture in ("gemma3", "exaone4") and raw["sliding_window"]:
+        writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in raw["layer_types"]])
+    for field, add in (
+        ("attn_logit_softcapping", writer.add_attn_logit_softcapping),
+        ("final_logit_softcapping", writer.add_final_logit_softcapping),
+    ):
+        if raw.get(field):
+            add(raw[field])
+    rope = raw["rope_parameters"]
+    if architecture == "gemma3":
+        writer.add_key_value(
+            "gemma3.rope.freq_base_swa", rope["sliding_attention"]["rope_theta"], gguf.GGUFValueType.FLOAT32
+        )
+        rope = rope["full_attention"]
+    writer.add_rope_freq_base(rope["rope_theta"])
+    if rope["rope_type"] in ("linear", "yarn"):
+        writer.add_rope_scaling_type(gguf.RopeScalingType(rope["rope_type"]))
+        writer.add_rope_scaling_factor(rope["factor"])
+    if rope["rope_type"] == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    if rope["rope_type"] == "longrope":
+        factor = raw["max_position_embeddings"] / raw["original_max_position_embeddings"]
+        writer.add_rope_scaling_orig_ctx_len(raw["original_max_position_embeddings"])
+        writer.add_rope_scaling_attn_factors(
+            (1 + math.log(factor) / math.log(raw["original_max_position_embeddings"])) ** 0.5
+        )
+        for length in ("short", "long"):
+            writer.add_tensor(f"rope_factors_{length}.weight", torch.tensor(rope[f"{length}_factor"]).numpy())
