@@ -7,20 +7,22 @@ from typing import Any
 import pytest
 import torch
 from tiny_families import LONGEST, VARIANTS, VOCAB, save_tiny, tiny_theirs, write_tiny_gguf
+from tiny_models import with_adapter
 from torch import Tensor
 from torch.func import functional_call
 from torch.testing import assert_close
 
-from nabot.adapters import LoraConfig, attach, lora_groups
+from nabot.adapters import LoraConfig, VirtualConfig, WholeConfig, attach, lora_groups
 from nabot.engine.cache import SlotCache
 from nabot.errors import CheckpointError
 from nabot.models.batch import TokenBatch
 from nabot.models.decoder import Decoder
 from nabot.models.families.known import FAMILIES
 from nabot.models.loading import load_decoder, read_decoder_config
+from nabot.train.step import trainable
 
-# What a GGUF file cannot say: Mistral's and Qwen2's window; Gemma 2's scale of queries where it is not E.
-IN_GGUF = [v for v in VARIANTS if v not in ("mistral", "qwen2_window", "gemma2_no_caps", "llama_dynamic", "olmo2_bias")]
+# GGUF cannot say Mistral's and Qwen2's window, nor that Gemma 2 has no caps; llama.cpp's OLMo 2 has no biases.
+IN_GGUF = [v for v in VARIANTS if v not in ("mistral", "qwen2_window", "gemma2_no_caps", "olmo2_bias")]
 
 
 def random_ids(*shape: int, seed: int = 0) -> Tensor:
@@ -150,6 +152,50 @@ def theirs_of_lora(variant: str, ours: Decoder, documents: list[Tensor]) -> dict
         loss = loss + logits.logsumexp(-1).square().sum()
     grads = torch.autograd.grad(loss, [tensor for pair in pairs.values() for tensor in pair])
     return dict(zip(pairs, zip(grads[::2], grads[1::2], strict=True), strict=True))
+
+
+METHODS = {
+    "prefix": VirtualConfig(method="prefix", virtual_tokens=5),
+    "prompt": VirtualConfig(method="prompt", virtual_tokens=5),
+    "ptuning": VirtualConfig(method="ptuning", virtual_tokens=5, start="random"),
+    "freeze": WholeConfig(top_layers=2),
+    "full": WholeConfig(),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("variant", ["mistral", "phi3_window", "olmo2", "exaone4", "gemma2", "gemma3"])
+def test_what_every_method_learns_answers_alike_with_and_without_a_cache(
+    variant: str, method: str, tmp_path: Path
+) -> None:
+    plain = load_decoder(save_tiny(variant, tmp_path), dtype=torch.float64)
+    ours, ids = with_adapter(plain, METHODS[method]), random_ids(1, 40)
+    ours(ids).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in trainable(ours).values())
+    with torch.no_grad():
+        whole_NV, store = ours(ids)[0], _cache_with_beginning(ours)
+        found = []
+        for at in range(ids.shape[1]):
+            batch = TokenBatch.of_documents([1], starts=store.starts([0]), store=store.writer([0], [1]))
+            found.append(ours.head(ours.hidden(ours.embed(ids[0, at : at + 1]), batch)))
+            store.tokens[0].append(int(ids[0, at]))
+    assert_close_enough(torch.cat(found), whole_NV, tolerance=1e-10)
+
+
+def _cache_with_beginning(decoder: Decoder) -> SlotCache:
+    beginning: Any = ()
+    if decoder.beginning is not None:
+        beginning = decoder.beginning.keys_and_values() or decoder.keys_and_values(decoder.beginning.embeddings())
+    cache = SlotCache(decoder.config, dtype=torch.float64, device=torch.device("cpu"), beginning=beginning)
+    cache.reserve(1, 50)
+    return cache
+
+
+@torch.no_grad()
+def test_virtual_tokens_inside_a_gemma_are_what_its_first_layer_reads(tmp_path: Path) -> None:
+    ours = load_decoder(save_tiny("gemma3", tmp_path))
+    attach(ours, VirtualConfig(method="prompt", virtual_tokens=4, places="question"), [5, 7, 11, 13])
+    assert_close(ours.embed(torch.tensor([VOCAB, VOCAB + 3])), ours.embed(torch.tensor([5, 13])))
 
 
 # ---- files of one model in several forms
