@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from nabot.adapters.targets import ENDS
 from nabot.models.batch import TokenBatch
-from nabot.models.decoder import EMBEDDING, Decoder
+from nabot.models.decoder import Decoder
 from nabot.models.linear import LinearGroup
 
 _EMBED, _HEAD = ENDS
-TENSORS = {_EMBED: EMBEDDING, _HEAD: f"{_HEAD}.weight"}  # as Hugging Face calls them
+TENSORS = {_EMBED: Decoder.embedding_name, _HEAD: f"{_HEAD}.weight"}  # as Hugging Face calls them
 
 
 class LearnedEmbedding(nn.Module):
@@ -43,7 +43,7 @@ class LearnedEmbedding(nn.Module):
 
     def base_slots(self) -> Iterator[tuple[str, Tensor]]:
         """What `write_into_base` changes."""
-        yield EMBEDDING, self.start()
+        yield Decoder.embedding_name, self.start()
 
 
 class LearnedHead(nn.Module):

@@ -190,7 +190,14 @@ class FrontTokens(VirtualTokens):
 
 
 class QuestionTokens(VirtualTokens):
-    """A reader of ids from V on, wherever they stand among the others."""
+    """A reader of ids from V on, wherever they stand among the others.
+
+    The table holds what the first layer is to read; a decoder that multiplies all that is read gets it divided.
+    """
+
+    def __init__(self, method: VirtualMethod, rows: Rows, embedding_scale: float) -> None:
+        super().__init__(method, rows)
+        self._scale = embedding_scale
 
     def forward(self, tokens_N: Tensor, weight_VD: Tensor) -> Tensor:
         """Rows of the model's embedding, and of the table, however often they stand there: [N, D]."""
@@ -200,7 +207,7 @@ class QuestionTokens(VirtualTokens):
             return F.embedding(tokens_N, weight_VD)
         x_ND = F.embedding(tokens_N.masked_fill(own_N, 0), weight_VD)
         # Looked up before it is rounded, so that the gradients of many uses are added up in the table's own dtype.
-        x_ND[own_N] = F.embedding(tokens_N[own_N] - len(weight_VD), self.table()).to(x_ND.dtype)
+        x_ND[own_N] = F.embedding(tokens_N[own_N] - len(weight_VD), self.table() / self._scale).to(x_ND.dtype)
         return x_ND
 
 
@@ -238,7 +245,7 @@ def _put(decoder: Decoder, method: VirtualMethod, places: Places, start_PW: Tens
     if places == "front":
         decoder.beginning = FrontTokens(method, rows, decoder)
     else:
-        decoder.reader = QuestionTokens(method, rows)
+        decoder.reader = QuestionTokens(method, rows, decoder.embedding_scale)
 
 
 def virtual_places(decoder: Decoder) -> Iterator[tuple[nn.Module, str, VirtualTokens]]:
@@ -302,7 +309,7 @@ def _begun(decoder: Decoder, start: Start, count: int, text: Sequence[int]) -> T
     kind = torch.promote_types(weight_VD.dtype, torch.float32)
     if start == "random":
         rows_PD = torch.randn(count, weight_VD.shape[1], dtype=kind)
-        some_VD = weight_VD[:_COMMON_TOKENS].to(kind)
+        some_VD = decoder.embed(torch.arange(min(_COMMON_TOKENS, len(weight_VD)), device=weight_VD.device)).to(kind)
         return rows_PD.to(weight_VD.device) * some_VD.std(0) + some_VD.mean(0)
     if start == "vocab":
         ids = torch.randint(min(_COMMON_TOKENS, len(weight_VD)), (count,))

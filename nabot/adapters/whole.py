@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nabot.adapters.filling import fill
 from nabot.errors import CheckpointError, ConfigError
-from nabot.models.decoder import EMBEDDING, Block, Decoder, Norm
+from nabot.models.decoder import Decoder, Norm
 from nabot.models.linear import LinearGroup, linear_groups
 from nabot.models.packed import PackedGroup
 from nabot.text import say
@@ -60,7 +60,7 @@ def tensors_of(decoder: Decoder) -> dict[str, Tensor]:
     learning = [m for m in _weighted(decoder) if not isinstance(m, PackedGroup) and m.weight.requires_grad]
     found = dict(slot for module in learning for slot in module.slots())
     if decoder.embedding.requires_grad:
-        found[EMBEDDING] = decoder.embedding.data
+        found[decoder.embedding_name] = decoder.embedding.data
     return found
 
 
@@ -70,7 +70,7 @@ def has_learned(decoder: Decoder) -> bool:
 
 def config_json(decoder: Decoder) -> dict[str, Any]:
     everything = decoder.embedding.requires_grad
-    top_layers = 0 if everything else sum(block.mlp_norm.weight.requires_grad for block in _blocks(decoder))
+    top_layers = 0 if everything else sum(next(block.parameters()).requires_grad for block in decoder.layers)
     return {"peft_type": TYPES[0], "top_layers": top_layers}
 
 
@@ -89,11 +89,7 @@ def load(decoder: Decoder, raw: dict[str, Any], tensors: dict[str, Tensor], fold
 
 
 def _parts(decoder: Decoder, top_layers: int) -> list[nn.Module]:
-    return [*_blocks(decoder)[-top_layers:], decoder.norm] if top_layers else [decoder]
-
-
-def _blocks(decoder: Decoder) -> list[Block]:
-    return [block for block in decoder.layers if isinstance(block, Block)]
+    return [*decoder.layers[-top_layers:], decoder.norm] if top_layers else [decoder]
 
 
 def _weighted(decoder: Decoder) -> list[LinearGroup | Norm]:

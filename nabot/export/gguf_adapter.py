@@ -16,6 +16,7 @@ from nabot.artifacts import new_file
 from nabot.errors import CheckpointError, ConfigError
 from nabot.ggufio import open_gguf
 from nabot.models.decoder import Decoder
+from nabot.models.families.known import family_of
 from nabot.models.gguf import in_pairs, name_in_gguf
 from nabot.text import say
 
@@ -33,18 +34,21 @@ def write_gguf_adapter(decoder: Decoder, path: Path) -> None:
     }
     if any(more.values()):
         raise ConfigError(say("export.more_than_lora", what=next(name for name, has in more.items() if has)))
+    form = family_of(decoder.config).gguf
+    if form is None:
+        raise ConfigError(say("export.no_gguf_form", family=decoder.config.family))
     alpha = config.alpha
     with new_file(path) as aside:
-        writer = GGUFWriter(str(aside), "llama")
+        writer = GGUFWriter(str(aside), form.architecture)
         writer.add_type("adapter")
         writer.add_string("adapter.type", "lora")
         writer.add_float32("adapter.lora.alpha", alpha)
         for group in groups:
             for slot, (name, a_RD, b_OR) in zip(group.slots, group.saved(), strict=True):
                 rows = b_OR * (slot.scale * len(a_RD) / alpha)
-                if slot.name in ("q_proj", "k_proj"):
+                base = name_in_gguf(form, f"{name}.weight")
+                if base.split(".")[2] in form.in_pairs:
                     rows = in_pairs(rows, decoder.config.head_width)
-                base = name_in_gguf(f"{name}.weight")
                 writer.add_tensor(f"{base}.lora_a", _numbers(a_RD))
                 writer.add_tensor(f"{base}.lora_b", _numbers(rows))
         writer.write_header_to_file()

@@ -6,6 +6,7 @@ length share a product, and right-padding is invisible to causal attention.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,33 +14,57 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from nabot.models import ops
 from nabot.models.batch import Bucket, CachedKeys, TokenBatch
 
+_QUERIES_AT_ONCE = 256  # of a long document, where not all of it is seen
 
-def attention(q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, batch: TokenBatch, layer: int) -> Tensor:
+
+@dataclass(frozen=True)
+class Sight:
+    """How a layer looks back."""
+
+    window: int = 0  # how many tokens each sees, itself included; 0: all
+    soft_cap: float = 0.0  # scores stay within ± this: cap · tanh(score / cap); 0: they are as they are
+
+
+PLAIN = Sight()
+
+
+def attention(
+    q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, batch: TokenBatch, layer: int, sight: Sight = PLAIN
+) -> Tensor:
     """[N, H, E]; softmax scale is E^-½. With a store, the documents' earlier tokens count too."""
     if batch.store is not None:
-        return _attend_cached(q_NHE, batch.store.extend(layer, k_NKE, v_NKE), batch)
+        return _attend_cached(q_NHE, batch.store.extend(layer, k_NKE, v_NKE), batch, sight)
     if batch.prefix:
         keys_PKE, values_PKE = (x.to(k_NKE.dtype) for x in batch.prefix[layer])
         q = F.pad(q_NHE, (0, 0, 0, 0, len(keys_PKE), 0))  # nobody reads what these would answer
         k, v = torch.cat([keys_PKE, k_NKE]), torch.cat([values_PKE, v_NKE])
-        return attention(q, k, v, batch.prefix_as_tokens, layer)[len(keys_PKE) :]
+        return attention(q, k, v, batch.prefix_as_tokens, layer, sight)[len(keys_PKE) :]
     if batch.is_rectangular:
         rows = len(batch.lengths)
-        out = _causal(*(x.unflatten(0, (rows, -1)).transpose(1, 2) for x in (q_NHE, k_NKE, v_NKE)))
+        q, k, v = (x.unflatten(0, (rows, -1)).transpose(1, 2) for x in (q_NHE, k_NKE, v_NKE))
+        out = _causal(q, k, v, sight)
         return out.transpose(1, 2).flatten(0, 1)
-    if q_NHE.device.type == "cpu" and _CPU_KERNEL is not None:
+    if q_NHE.device.type == "cpu" and _CPU_KERNEL is not None and _is_plain(sight, batch.longest):
         return _DocumentAttention.apply(q_NHE, k_NKE, v_NKE, batch)
-    return by_documents(q_NHE, k_NKE, v_NKE, batch, layer)
+    return by_documents(q_NHE, k_NKE, v_NKE, batch, layer, sight)
 
 
-def by_documents(q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, batch: TokenBatch, layer: int) -> Tensor:
+def _is_plain(sight: Sight, seen: int) -> bool:
+    """Whether every token sees all of `seen` before it, by scores as they are."""
+    return sight is PLAIN or (not sight.soft_cap and not 0 < sight.window < seen)
+
+
+def by_documents(
+    q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, batch: TokenBatch, layer: int, sight: Sight = PLAIN
+) -> Tensor:
     """Bucket by bucket, differentiated by autograd: what `_DocumentAttention` must equal."""
     outputs, places = [], []
     for bucket, shared in _buckets(batch):
         q, k, v = _tensors(q_NHE, k_NKE, v_NKE, bucket, shared)
-        outputs.append(_real(_causal(q, k, v), bucket))
+        outputs.append(_real(_causal(q, k, v, sight), bucket))
         places.append(bucket.targets_M)
     return torch.empty_like(q_NHE).index_copy(0, torch.cat(places), torch.cat(outputs))
 
@@ -138,10 +163,12 @@ def _put(whole_NHE: Tensor, part_BHTE: Tensor, bucket: Bucket) -> None:
 # ---- plain products, and those with a cache
 
 
-def _causal(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor) -> Tensor:
+def _causal(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, sight: Sight) -> Tensor:
     """Attention of the last T of S tokens to themselves and all before them: [B, H, T, E]."""
     grouped = q_BHTE.shape[1] != k_BKSE.shape[1]
     tokens, seen = q_BHTE.shape[2], k_BKSE.shape[2]
+    if not _is_plain(sight, seen):
+        return _some_at_a_time(q_BHTE, k_BKSE, v_BKSE, sight)
     mask = None
     if tokens not in (1, seen):  # the last query sees everything, the first all but tokens - 1
         mask = torch.ones(tokens, seen, dtype=torch.bool, device=q_BHTE.device).tril(seen - tokens)
@@ -150,27 +177,66 @@ def _causal(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor) -> Tensor:
     )
 
 
-def _attend_cached(q_NHE: Tensor, cached: CachedKeys, batch: TokenBatch) -> Tensor:
+def _some_at_a_time(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, sight: Sight) -> Tensor:
+    """The same for some queries after the other, with the keys that they see: a window costs no more than it shows."""
+    tokens, seen = q_BHTE.shape[2], k_BKSE.shape[2]
+    window, outputs = sight.window or seen, []
+    for start in range(0, tokens, _QUERIES_AT_ONCE):
+        stop = min(start + _QUERIES_AT_ONCE, tokens)
+        last = seen - tokens + stop
+        first = max(last - (stop - start) - window + 1, 0)
+        corner = (last - first) - (stop - start)  # how far the first of these queries stands behind the first key
+        visible = torch.ones(stop - start, last - first, dtype=torch.bool, device=q_BHTE.device)
+        visible = visible.tril_(corner).triu_(corner - window + 1)
+        k, v = k_BKSE[:, :, first:last], v_BKSE[:, :, first:last]
+        outputs.append(_masked(q_BHTE[:, :, start:stop], k, v, visible, sight.soft_cap))
+    return torch.cat(outputs, 2)
+
+
+def _masked(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, visible: Tensor | None, soft_cap: float) -> Tensor:
+    """Attention to what is visible, which broadcasts to [B, H, T, S]; None: to everything."""
+    if not soft_cap:
+        grouped = q_BHTE.shape[1] != k_BKSE.shape[1]
+        return F.scaled_dot_product_attention(q_BHTE, k_BKSE, v_BKSE, attn_mask=visible, enable_gqa=grouped)
+    q_BKGTE = q_BHTE.unflatten(1, (k_BKSE.shape[1], -1))
+    scores = ops.soft_cap(q_BKGTE @ k_BKSE.unsqueeze(2).transpose(-1, -2) * q_BHTE.shape[-1] ** -0.5, soft_cap)
+    if visible is not None:
+        scores = scores.masked_fill(~(visible if visible.ndim == 2 else visible.unsqueeze(2)), -torch.inf)
+    shares = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(scores.dtype)
+    return (shares @ v_BKSE.unsqueeze(2)).flatten(1, 2)
+
+
+def _attend_cached(q_NHE: Tensor, cached: CachedKeys, batch: TokenBatch, sight: Sight) -> Tensor:
     if max(batch.lengths) == 1:
-        return _attend_one_each(q_NHE, cached)
+        return _attend_one_each(q_NHE, cached, sight)
     outputs = []
     for row, q_THE in enumerate(q_NHE.split(batch.lengths)):
         seen = cached.lengths[row]
         k_KSE, v_KSE = (x[row, :, :seen] for x in (cached.keys_BKSE, cached.values_BKSE))
-        out_BHTE = _causal(*(x.unsqueeze(0) for x in (q_THE.transpose(0, 1), k_KSE, v_KSE)))
+        q, k, v = (x.unsqueeze(0) for x in (q_THE.transpose(0, 1), k_KSE, v_KSE))
+        out_BHTE = _causal(q, k, v, sight)
         outputs.append(out_BHTE.squeeze(0).transpose(0, 1))
     return torch.cat(outputs)
 
 
-def _attend_one_each(q_BHE: Tensor, cached: CachedKeys) -> Tensor:
+def _attend_one_each(q_BHE: Tensor, cached: CachedKeys, sight: Sight) -> Tensor:
     # One new token a document. The query heads of a group stand where queries of a sequence would, so that the keys
     # are read once and never repeated.
     rows, heads, width = q_BHE.shape
-    kv_heads, seen = cached.keys_BKSE.shape[1:3]
-    mask = None
-    if min(cached.lengths) < seen:
-        lengths = torch.tensor(cached.lengths, device=q_BHE.device)
-        mask = (torch.arange(seen, device=q_BHE.device) < lengths.unsqueeze(1)).view(rows, 1, 1, seen)
+    k_BKSE, v_BKSE = cached.keys_BKSE, cached.values_BKSE
+    kv_heads, seen = k_BKSE.shape[1:3]
+    shortest, first = min(cached.lengths), 0
+    if 0 < sight.window < seen:
+        first = max(shortest - sight.window, 0)
+        k_BKSE, v_BKSE = k_BKSE[:, :, first:], v_BKSE[:, :, first:]
+    visible = None
+    if shortest < seen:
+        lengths_B1 = torch.tensor(cached.lengths, device=q_BHE.device).unsqueeze(1)
+        places_S = torch.arange(first, seen, device=q_BHE.device)
+        visible_BS = places_S < lengths_B1
+        if sight.window:
+            visible_BS &= places_S >= lengths_B1 - sight.window
+        visible = visible_BS.view(rows, 1, 1, -1)
     q_BKGE = q_BHE.view(rows, kv_heads, heads // kv_heads, width)
-    out = F.scaled_dot_product_attention(q_BKGE, cached.keys_BKSE, cached.values_BKSE, attn_mask=mask)
+    out = _masked(q_BKGE, k_BKSE, v_BKSE, visible, sight.soft_cap)
     return out.reshape(rows, heads, width)

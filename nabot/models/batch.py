@@ -126,6 +126,11 @@ class TokenBatch:
         return len(set(self.lengths)) == 1 and not self.shared
 
     @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest document, with those that all begin with."""
+        return self.shared + max(self.lengths, default=0)
+
+    @cached_property
     def beginning(self) -> Bucket:
         """The shared tokens that see something, as a document of their own."""
         return _bucket([(self.silent, self.shared - self.silent)], self.positions_N.device)

@@ -1,8 +1,9 @@
-"""The LLaMA family's decoder. In: token ids, out: logits. The whole forward is in this file.
+"""The decoder of LLaMA and of all that differ from it in numbers. In: token ids, out: logits. The whole forward is here.
 
 Pre-norm RMSNorm, rotary embeddings, grouped-query attention, SwiGLU, tied or untied head (Touvron et al. 2023, arXiv
-2302.13971 §2.2; Grattafiori et al. 2024, arXiv 2407.21783 §3.2). Tensor names are those of Hugging Face's
-LlamaForCausalLM, by way of `slots`.
+2302.13971 §2.2; Grattafiori et al. 2024, arXiv 2407.21783 §3.2); as numbers also windows, normed queries and keys, fused
+modules. A family whose layers are built otherwise gives `Decoder` another `block`. Tensor names are those of Hugging
+Face, by way of `slots`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,14 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nabot.models import ops
-from nabot.models.attention import attention
+from nabot.models.attention import PLAIN, Sight, attention
 from nabot.models.batch import KeysAndValues, Recorder, TokenBatch
-from nabot.models.config import DecoderConfig
+from nabot.models.config import DecoderConfig, RopeConfig
 from nabot.models.linear import LinearGroup
 from nabot.models.recompute import Recompute, run_block
 
-RopeTable = tuple[Tensor, Tensor]
-EMBEDDING = "model.embed_tokens.weight"
+RopeTable = tuple[Tensor, Tensor] | None  # None: nothing turns
 
 
 class Norm(nn.Module):
@@ -47,16 +47,66 @@ class Attention(nn.Module):
         self.layer, self.num_heads, self.num_kv_heads = layer, config.num_heads, config.num_kv_heads
         kv_width = config.num_kv_heads * head_width
         qkv = {"q_proj": config.num_heads * head_width, "k_proj": kv_width, "v_proj": kv_width}
-        self.qkv = LinearGroup(path, qkv, width, bias=config.attention_bias)
-        self.out = LinearGroup(path, {"o_proj": width}, config.num_heads * head_width, bias=config.attention_bias)
+        if config.fused:
+            qkv = {"qkv_proj": sum(qkv.values())}
+        self.qkv = LinearGroup(path, qkv, width, bias=config.qkv_bias)
+        self.head_norm = _head_norm(config, path)
+        self.sight = _sight(config, layer)
+        self.query_scale = config.query_scale
+        self.out = LinearGroup(path, {"o_proj": width}, config.num_heads * head_width, bias=config.out_bias)
 
     def forward(self, x_ND: Tensor, batch: TokenBatch, table: RopeTable) -> Tensor:
         heads, kv_heads = self.num_heads, self.num_kv_heads
         qkv_NJE = self.qkv(x_ND, batch).unflatten(-1, (heads + 2 * kv_heads, -1))
         qk_NJE, v_NKE = qkv_NJE.split([heads + kv_heads, kv_heads], 1)
-        q_NHE, k_NKE = ops.rotate(qk_NJE, table).split([heads, kv_heads], 1)
-        out_NHE = attention(q_NHE, k_NKE, v_NKE, batch, self.layer)
+        if self.head_norm is not None:
+            qk_NJE = self.head_norm(qk_NJE)
+        if table is not None:
+            qk_NJE = ops.rotate(qk_NJE, table)
+        q_NHE, k_NKE = qk_NJE.split([heads, kv_heads], 1)
+        if self.query_scale != 1:
+            q_NHE = q_NHE * self.query_scale
+        out_NHE = attention(q_NHE, k_NKE, v_NKE, batch, self.layer, self.sight)
         return self.out(out_NHE.flatten(1), batch)
+
+
+class HeadNorm(nn.Module):
+    """Queries and keys normed, each head alone: one product, in which every head has its weight."""
+
+    def __init__(self, path: str, heads: int, kv_heads: int, width: int, eps: float) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.eps = heads, kv_heads, eps
+        self.q, self.k = Norm(f"{path}.q_norm", width, eps), Norm(f"{path}.k_norm", width, eps)
+
+    def forward(self, qk_NJE: Tensor) -> Tensor:
+        weight_JE = torch.cat([self.q.weight.expand(self.heads, -1), self.k.weight.expand(self.kv_heads, -1)])
+        return ops.rms_norm(qk_NJE, weight_JE, self.eps)
+
+
+class WidthNorm(nn.Module):
+    """Queries and keys normed, all heads as one."""
+
+    def __init__(self, path: str, heads: int, kv_heads: int, width: int, eps: float) -> None:
+        super().__init__()
+        self.sizes = [heads, kv_heads]
+        self.q, self.k = Norm(f"{path}.q_norm", heads * width, eps), Norm(f"{path}.k_norm", kv_heads * width, eps)
+
+    def forward(self, qk_NJE: Tensor) -> Tensor:
+        q_NHE, k_NKE = qk_NJE.split(self.sizes, 1)
+        both = torch.cat([self.q(q_NHE.flatten(1)), self.k(k_NKE.flatten(1))], 1)
+        return both.unflatten(1, (sum(self.sizes), -1))
+
+
+def _head_norm(config: DecoderConfig, path: str) -> HeadNorm | WidthNorm | None:
+    sizes = config.num_heads, config.num_kv_heads, config.head_width, config.norm_eps
+    if config.head_norm == "none":
+        return None
+    return HeadNorm(path, *sizes) if config.head_norm == "head" else WidthNorm(path, *sizes)
+
+
+def _sight(config: DecoderConfig, layer: int) -> Sight:
+    window = config.local.window if config.local is not None and config.local.layers[layer] else 0
+    return Sight(window, config.score_cap) if window or config.score_cap else PLAIN
 
 
 class Mlp(nn.Module):
@@ -65,7 +115,8 @@ class Mlp(nn.Module):
     def __init__(self, config: DecoderConfig, layer: int) -> None:
         super().__init__()
         path, width, inner = f"model.layers.{layer}.mlp", config.width, config.mlp_width
-        self.gate_up = LinearGroup(path, {"gate_proj": inner, "up_proj": inner}, width, bias=config.mlp_bias)
+        gate_up = {"gate_up_proj": 2 * inner} if config.fused else {"gate_proj": inner, "up_proj": inner}
+        self.gate_up = LinearGroup(path, gate_up, width, bias=config.mlp_bias)
         self.down = LinearGroup(path, {"down_proj": width}, inner, bias=config.mlp_bias)
 
     def forward(self, x_ND: Tensor, batch: TokenBatch) -> Tensor:
@@ -108,6 +159,10 @@ class Beginning(Protocol):
 class Decoder(nn.Module):
     """Token ids to logits; frozen as it is made: what learns is attached from outside (`nabot.adapters`)."""
 
+    block: type[nn.Module] = Block  # (config, layer) → one layer; a family of another structure has its own
+    embedding_name, head_name = "model.embed_tokens.weight", "lm_head"
+    embedding_scale = 1.0  # what every row of the embedding is multiplied by as it is read
+
     checkpoint: Recompute = "none"  # what of a block is computed again in the backward pass, and so not kept for it
 
     def __init__(self, config: DecoderConfig) -> None:
@@ -116,10 +171,18 @@ class Decoder(nn.Module):
         self.beginning: Beginning | None = None  # set from outside
         self.reader: nn.Module | None = None  # the same: (tokens [N], embedding [V, D]) → [N, D]
         self.embedding = nn.Parameter(torch.empty(config.vocab_size, config.width), requires_grad=False)
-        self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
-        self.norm = Norm("model.norm", config.width, config.norm_eps)
-        head = None if config.tie_embeddings else LinearGroup("", {"lm_head": config.vocab_size}, config.width)
+        self.layers = nn.ModuleList(self.block(config, layer) for layer in range(config.num_layers))
+        self.norm = self.last_norm(config)
+        ropes = [config.rope_of(layer) for layer in range(config.num_layers)]
+        self.ropes = list(dict.fromkeys(ropes))
+        self.rope_of_layer = [self.ropes.index(rope) for rope in ropes]
+        head = None if config.tie_embeddings else LinearGroup("", {self.head_name: config.vocab_size}, config.width)
         self.output: nn.Module | None = head  # a `Projection`
+
+    @staticmethod
+    def last_norm(config: DecoderConfig) -> Norm:
+        """What stands before the head."""
+        return Norm("model.norm", config.width, config.norm_eps)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """Logits [B, T, V] of B rows of T tokens, each row a document of its own."""
@@ -138,12 +201,17 @@ class Decoder(nn.Module):
         if self.beginning is not None and batch.store is None:
             before_PD = self.beginning.embeddings().to(x_ND.dtype)
             x_ND, batch = torch.cat([before_PD, x_ND]), batch.behind(len(before_PD), self.beginning.keys_and_values())
-        frequencies = ops.rope_frequencies(self.config.rope, self.config.head_width).to(x_ND.device)
-        table = ops.rope_table(batch.positions_N, frequencies, x_ND.dtype)
+        tables = [self._table(rope, batch.positions_N, x_ND.dtype) for rope in self.ropes]
         recompute: Recompute = self.checkpoint if torch.is_grad_enabled() else "none"
-        for block in self.layers:
-            x_ND = run_block(recompute, block, x_ND, batch, table)
+        for block, kind in zip(self.layers, self.rope_of_layer, strict=True):
+            x_ND = run_block(recompute, block, x_ND, batch, tables[kind])
         return self.norm(x_ND[len(x_ND) - own :])
+
+    def _table(self, rope: RopeConfig | None, positions_N: Tensor, dtype: torch.dtype) -> RopeTable:
+        if rope is None:
+            return None
+        frequencies = ops.rope_frequencies(rope, self.config.head_width).to(positions_N.device)
+        return ops.rope_table(positions_N, frequencies, dtype, rope.attention_factor)
 
     @property
     def longest(self) -> int:
@@ -172,7 +240,7 @@ class Decoder(nn.Module):
 
     def slots(self) -> Iterator[tuple[str, Tensor]]:
         """(Hugging Face tensor name, where it lives) for every weight: loaders write there, exporters read there."""
-        yield EMBEDDING, self.embedding.data
+        yield self.embedding_name, self.embedding.data
         for module in self.modules():
             if isinstance(module, LinearGroup | Norm):
                 yield from module.slots()

@@ -16,6 +16,8 @@ from nabot.models import gguf, huggingface
 from nabot.models.blocks import eight_bits
 from nabot.models.config import DecoderConfig
 from nabot.models.decoder import Decoder
+from nabot.models.families.known import family_of
+from nabot.models.gguf_tensors import InFile
 from nabot.models.nf4 import NormalFloat4
 from nabot.models.packed import PackedWeight, make_packed, packed_places
 from nabot.models.stored import StoredTensor
@@ -40,7 +42,7 @@ def load_decoder(
         tensors = gguf.read_tensors(file, config)
     else:
         config = huggingface.read_config(model)
-        tensors = huggingface.read_tensors(model, tied=config.tie_embeddings)
+        tensors = huggingface.read_tensors(model, config)
     pack = _PACKS.get(base_bits)
     decoder = empty_decoder(config, dtype=dtype, device=device, packed=pack is not None)
     fill(decoder, tensors, model, pack)
@@ -67,7 +69,7 @@ def few_bits(model: Path, device: torch.device) -> str:
 
 
 def _as_stored(stored: StoredTensor) -> PackedWeight:
-    assert isinstance(stored.write, gguf.InFile), stored.name
+    assert isinstance(stored.write, InFile), stored.name
     return stored.write.blocks()
 
 
@@ -94,7 +96,7 @@ def empty_decoder(
 ) -> Decoder:
     """A decoder whose weights have their places but no values; `packed`: linears have not even places."""
     with torch.device("meta"):
-        decoder = Decoder(config)
+        decoder = family_of(config).decoder(config)
     if packed:
         make_packed(decoder, dtype, torch.device(device))
     for module in decoder.modules():

@@ -4,8 +4,10 @@ Every hand-written Function runs in float64 too, passes `gradcheck`, and saves l
 Inside, statistics are taken in float32 at least (`_accurate`), because in bfloat16 a mean of squares loses its digits.
 """
 
-from functools import cache
-from typing import Any
+import math
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -70,7 +72,7 @@ class _RmsNorm(torch.autograd.Function):
 
 
 def rms_norm(x_ND: Tensor, weight_D: Tensor, eps: float) -> Tensor:
-    """x / √(mean(x²) + eps) · weight over the last axis; the result has x's dtype.   Source: arXiv 1910.07467, eq. 4."""
+    """x / √(mean(x²) + eps) · weight over the last axis; the weight may be another for each head. The result has x's dtype.   Source: arXiv 1910.07467, eq. 4."""
     return _run(_RmsNorm, x_ND, weight_D, eps)
 
 
@@ -88,6 +90,9 @@ def rope_frequencies(rope: RopeConfig, head_width: int) -> Tensor:
         return frequencies / torch.tensor(rope.divisors, dtype=torch.float32)
     if rope.kind == "linear":
         return frequencies / rope.factor
+    if rope.kind == "yarn":
+        keep = _kept_by_yarn(rope, head_width)
+        return frequencies / rope.factor * (1 - keep) + frequencies * keep
     if rope.kind == "llama3":
         turns = rope.original_positions * frequencies / (2 * torch.pi)  # whole turns inside the trained length
         keep = (turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor)
@@ -96,13 +101,31 @@ def rope_frequencies(rope: RopeConfig, head_width: int) -> Tensor:
     return frequencies
 
 
-def rope_table(positions_N: Tensor, frequencies: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _kept_by_yarn(rope: RopeConfig, head_width: int) -> Tensor:
+    """1 for pairs that turn `beta_fast` times and more inside the trained length, 0 for `beta_slow` and less."""
+
+    def pair_that_turns(times: float) -> float:
+        wavelength = rope.original_positions / (2 * math.pi * times)
+        return head_width * math.log(wavelength) / (2 * math.log(rope.theta))
+
+    low = max(math.floor(pair_that_turns(rope.beta_fast)), 0)
+    high = min(math.ceil(pair_that_turns(rope.beta_slow)), head_width - 1)
+    pairs = torch.arange(head_width // 2, dtype=torch.float32)
+    return 1 - ((pairs - low) / (high - low or 0.001)).clamp(0, 1)
+
+
+def rope_table(
+    positions_N: Tensor, frequencies: Tensor, dtype: torch.dtype, length: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """cos and sin of each position's angles, both [N, 1, E]: for both halves of a head, sin negative in the first.
 
-    Angles are float32: in bfloat16 positions above 256 collide.
+    Angles are float32: in bfloat16 positions above 256 collide. What is turned becomes `length` times as long.
     """
     angles = positions_N.float().view(-1, 1, 1) * frequencies
-    cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+    cos, sin = angles.cos(), angles.sin()
+    if length != 1:
+        cos, sin = cos * length, sin * length
+    cos, sin = cos.to(dtype), sin.to(dtype)
     return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
 
 
@@ -128,28 +151,51 @@ def rotate(x_NHE: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
     return _run(_Rotate, x_NHE, *table)
 
 
-# ---- SwiGLU: Shazeer 2020, arXiv 2002.05202
+# ---- SwiGLU and GeGLU: Shazeer 2020, arXiv 2002.05202
 
 
-class _SwiGlu(torch.autograd.Function):
+class _Gated(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, gate_up_NG: Tensor) -> Tensor:
+    def forward(ctx: Any, gate_up_NG: Tensor, activation: "_Activation") -> Tensor:
         ctx.save_for_backward(gate_up_NG)
+        ctx.activation = activation
         gate, up = gate_up_NG.chunk(2, -1)
-        return F.silu(gate).mul_(up)
+        return activation.of(gate).mul_(up)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_NF: Tensor) -> Tensor:
+    def backward(ctx: Any, grad_NF: Tensor) -> tuple[Tensor, None]:
         (gate_up_NG,) = ctx.saved_tensors
         gate, up = gate_up_NG.chunk(2, -1)
         out = torch.empty_like(gate_up_NG)
         d_gate, d_up = out.chunk(2, -1)
-        torch.mul(grad_NF, F.silu(gate), out=d_up)
-        torch.ops.aten.silu_backward(grad_NF * up, gate, grad_input=d_gate)
-        return out
+        torch.mul(grad_NF, ctx.activation.of(gate), out=d_up)
+        ctx.activation.backward(grad_NF * up, gate, grad_input=d_gate)
+        return out, None
+
+
+class _Activation(NamedTuple):
+    of: Callable[[Tensor], Tensor]  # a new tensor
+    backward: Callable[..., Tensor]  # (gradient, input, grad_input=its place)
+
+
+_SILU = _Activation(F.silu, torch.ops.aten.silu_backward)
+_GELU_TANH = _Activation(partial(F.gelu, approximate="tanh"), partial(torch.ops.aten.gelu_backward, approximate="tanh"))
 
 
 def swiglu(gate_up_NG: Tensor) -> Tensor:
     """silu(gate) · up, where gate and up are the two halves of the last axis: [N, 2F] → [N, F]."""
-    return _run(_SwiGlu, gate_up_NG)
+    return _run(_Gated, gate_up_NG, _SILU)
+
+
+def geglu(gate_up_NG: Tensor) -> Tensor:
+    """The same with GELU, in its approximation by tanh (Hendrycks & Gimpel 2016, arXiv 1606.08415 §2)."""
+    return _run(_Gated, gate_up_NG, _GELU_TANH)
+
+
+# ---- soft caps: Gemma 2, arXiv 2408.00118 §2
+
+
+def soft_cap(x: Tensor, cap: float) -> Tensor:
+    """cap · tanh(x / cap)."""
+    return torch.tanh(x / cap) * cap

@@ -23,7 +23,7 @@ TOKENS_BT = random_tokens(2, 19)
 def stored(model: Path) -> Iterator[StoredTensor]:
     if model.suffix == ".gguf":
         return gguf.read_tensors(*gguf.open_model(model))
-    return huggingface.read_tensors(model, tied=huggingface.read_config(model).tie_embeddings)
+    return huggingface.read_tensors(model, huggingface.read_config(model))
 
 
 @torch.no_grad()

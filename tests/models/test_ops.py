@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny_models import raw_config
 from torch import Tensor
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
 from nabot.models import ops
-from nabot.models.attention import attention, by_documents
+from nabot.models.attention import PLAIN, Sight, attention, by_documents
 from nabot.models.batch import TokenBatch
 from nabot.models.config import RopeConfig
 from nabot.models.huggingface import config_from
@@ -63,6 +65,11 @@ def test_rms_norm_passes_gradcheck(learns: tuple[bool, bool]) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_rms_norm_equals_its_formula(dtype: torch.dtype) -> None:
     x, weight = random(33, 64, dtype=dtype), random(64, seed=1, dtype=dtype)
+    assert_same(ops.rms_norm(x, weight, 1e-5), plain_rms_norm(x, weight, 1e-5), x, weight)
+
+
+def test_rms_norm_may_have_a_weight_for_each_head() -> None:
+    x, weight = random(9, 4, 8), random(4, 8, seed=1)
     assert_same(ops.rms_norm(x, weight, 1e-5), plain_rms_norm(x, weight, 1e-5), x, weight)
 
 
@@ -149,17 +156,39 @@ def test_swiglu_equals_its_formula(dtype: torch.dtype) -> None:
     assert_same(ops.swiglu(x), plain_swiglu(x), x)
 
 
+def plain_geglu(x: Tensor) -> Tensor:
+    gate, up = x.chunk(2, -1)
+    return 0.5 * gate * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (gate + 0.044715 * gate**3))) * up
+
+
+def test_geglu_passes_gradcheck() -> None:
+    assert gradcheck(ops.geglu, (random(5, 12),))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_geglu_equals_its_formula(dtype: torch.dtype) -> None:
+    x = (3 * random(33, 96, grad=False)).to(dtype).requires_grad_()
+    assert_same(ops.geglu(x), plain_geglu(x), x)
+
+
 # ---- attention
 
 
-def plain_attention(q: Tensor, k: Tensor, v: Tensor, lengths: list[int], shared: int = 0) -> Tensor:
+def plain_attention(
+    q: Tensor, k: Tensor, v: Tensor, lengths: list[int], shared: int = 0, sight: Sight = PLAIN
+) -> Tensor:
     """One dense mask over the whole run, every head with keys and values of its own; document −1 is seen by all."""
     group = q.shape[1] // k.shape[1]
     k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
     document = torch.repeat_interleave(torch.arange(-1, len(lengths)), torch.tensor([shared, *lengths]))
     other = (document[:, None] != document[None, :]) & (document[None, :] >= 0)
     hidden = other | torch.ones(len(document), len(document)).triu(1).bool()
+    if sight.window:
+        at = torch.cat([torch.arange(shared), *(torch.arange(shared, shared + n) for n in lengths)])
+        hidden |= at[:, None] - at[None, :] >= sight.window
     scores = torch.einsum("nhe,mhe->hnm", q, k) / q.shape[-1] ** 0.5
+    if sight.soft_cap:
+        scores = sight.soft_cap * torch.tanh(scores / sight.soft_cap)
     return torch.einsum("hnm,mhe->nhe", scores.masked_fill(hidden, -torch.inf).softmax(-1), v)
 
 
@@ -200,6 +229,25 @@ def test_a_shared_beginning_is_seen_by_every_document(way: Way, shape: str, kv_h
     inputs = qkv(shared + sum(lengths), 4, kv_heads, 8, torch.float64)
     ours = way(*inputs, TokenBatch.of_documents(lengths, shared=shared), 0)
     assert_same(ours, plain_attention(*inputs, lengths, shared), *inputs)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    shared=st.integers(0, 9),
+    window=st.integers(0, 50),
+    soft_cap=st.sampled_from([0.0, 0.7]),
+    step=st.sampled_from([1, 8, 256]),
+)
+@settings(max_examples=40, deadline=None)
+def test_windows_and_soft_caps_equal_a_dense_mask(
+    lengths: list[int], shared: int, window: int, soft_cap: float, step: int
+) -> None:
+    sight = Sight(window, soft_cap)
+    inputs = qkv(shared + sum(lengths), 4, 2, 8, torch.float64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nabot.models.attention._QUERIES_AT_ONCE", step)
+        ours = attention(*inputs, TokenBatch.of_documents(lengths, shared=shared), 0, sight)
+    assert_same(ours, plain_attention(*inputs, lengths, shared, sight), *inputs)
 
 
 def test_no_document_sees_another_one() -> None:

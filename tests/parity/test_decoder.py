@@ -275,8 +275,8 @@ def test_a_misshapen_tensor_is_named_with_both_shapes(tmp_path: Path) -> None:
     ("changes", "told"),
     [
         ({"model_type": "mixtral"}, "mixtral"),
-        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0}}, "of kind 'yarn'"),
-        ({"rope_parameters": None, "rope_scaling": {"type": "dynamic", "factor": 2.0}}, "of kind 'dynamic'"),
+        ({"rope_parameters": {"rope_type": "longrope", "rope_theta": 1e4}}, "of kind 'longrope'"),
+        ({"rope_parameters": None, "rope_scaling": {"type": "su", "factor": 2.0}}, "of kind 'su'"),
         ({"hidden_act": "gelu"}, "hidden_act"),
         ({"quantization_config": {"quant_method": "gptq"}}, "quantization_config"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
@@ -346,7 +346,7 @@ NUMBER, WORD = gguf.GGUFValueType.UINT32, gguf.GGUFValueType.STRING
     ("metadata", "told"),
     [
         ({"llama__expert_count": (8, NUMBER)}, "expert_count"),
-        ({"llama__rope__scaling__type": ("yarn", WORD)}, "yarn"),
+        ({"llama__rope__scaling__type": ("longrope", WORD)}, "longrope"),
         ({"llama__attention__value_length": (8, NUMBER)}, "value_length"),
     ],
 )
