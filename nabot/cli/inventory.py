@@ -30,6 +30,7 @@ def show_models(*, as_json: bool) -> None:
             "parameters": short.parameters,
             "bytes": short.num_bytes,
             "licence": short.licence,
+            "chat": short.is_chat,
             "here": short.name in pulled,
             "fits": fits(short.parameters, free_bytes),
         }
@@ -43,6 +44,7 @@ def show_models(*, as_json: bool) -> None:
             "parameters": 0,
             "bytes": model.num_bytes,
             "licence": model.licence,
+            "chat": None,
             "here": True,
             "fits": None,  # its size is not known without opening it
         }
@@ -53,11 +55,20 @@ def show_models(*, as_json: bool) -> None:
         put_json({"models": rows, "folder": str(models_folder())})
         return
     _table(
-        ["models.name", "models.language", "models.size", "models.licence", "models.here", "models.fits"],
+        [
+            "models.name",
+            "models.language",
+            "models.kind",
+            "models.size",
+            "models.licence",
+            "models.here",
+            "models.fits",
+        ],
         [
             [
                 row["name"],
                 row["language"] or "–",
+                "–" if row["chat"] is None else say("models.chat" if row["chat"] else "models.plain"),
                 human_bytes(row["bytes"]),
                 row["licence"],
                 _yes(row["here"]),
