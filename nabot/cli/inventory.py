@@ -85,10 +85,15 @@ def fits(num_parameters: int, free_bytes: int) -> bool:
     return 4 * num_parameters + _RUN_BYTES <= free_bytes
 
 
-def pull_model(source: str, *, as_json: bool) -> None:
-    """Downloads unless it is here; the path is the answer."""
+def pull_model(source: str, *, convert: bool = False, as_json: bool) -> None:
+    """Downloads unless it is here, or converts a folder in Meta's layout; the path is the answer."""
     with pulling() as progress:
-        model = resolve(source, progress=progress)
+        if convert:
+            from nabot.recipes.convert import convert_folder
+
+            model = convert_folder(Path(source), progress)
+        else:
+            model = resolve(source, progress=progress)
     if as_json:
         put_json({"source": model.source, "path": str(model.path), "licence": model.licence})
     else:
