@@ -42,6 +42,7 @@ ENGLISH: dict[str, str] = {
     # ---- tokenizer and rendering
     "tokenizer.missing": "{folder}: no tokenizer.json in it (seen: {seen}); expected a model folder as Hugging Face has it.\nTake tokenizer.json from where the weights came from; from a tokenizer.model alone, transformers' AutoTokenizer writes it with save_pretrained.",
     "tokenizer.damaged": "{path}: the tokenizer cannot be read: {reason}. Download the model again.",
+    "tokenizer.other_size": "{path}: the tokenizer has {tokens} tokens, and the model's embedding has rows for {rows} only. They belong to different models: take both from the same place.",
     "tokenizer.gguf_kind": '{path}: the tokenizer is of the kind {kind!r}; nabot rebuilds "gpt2" and "llama" from a GGUF file.\nUse the model\'s Hugging Face folder, which has a tokenizer.json.',
     "tokenizer.gguf_no_tokens": "{path}: no vocabulary (tokenizer.ggml.tokens) in the file. Use a GGUF file that was converted with its tokenizer, or the model's Hugging Face folder.",
     "tokenizer.gguf_pre": "{path}: unknown pre-tokenizer tokenizer.ggml.pre = {pre!r} (nearest: {near}); guessing would change the ids.\nKnown: {known}.\nUse the model's Hugging Face folder, which has a tokenizer.json.",
