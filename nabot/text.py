@@ -89,7 +89,7 @@ ENGLISH: dict[str, str] = {
     "sources.hub_refused": "{name}: the hub refuses (HTTP {status}): it is private, does not exist, or the token is not valid. Set HF_TOKEN to a valid token (or `hf auth login`), and accept the model's terms at {address} if it has any.",
     "sources.hub_no_revision": "{name}: no revision {revision!r}. Branches, tags and commits: {address}/tree/main",
     "sources.hub_offline": "{name}: HF_HUB_OFFLINE is set, and a whole copy is not in {cache}. Unset it, or use a model that is here (`nabot models`).",
-    "sources.hub_unreachable": "{name}: {endpoint} does not answer: {reason}\nCheck the network, a proxy, and HF_ENDPOINT; then start again: what has arrived is kept.",
+    "sources.hub_unreachable": "{name}: {endpoint} does not answer: {reason}\nCheck the network, a proxy, and HF_ENDPOINT; then start again: files that have arrived are kept.",
     "sources.hub_no_file": "{name}: no file {file!r} in it. Its .gguf files:\n{listing}",
     "sources.hub_several": "{name}: several .gguf files and no safetensors; choose one:\n{listing}",
     "sources.hub_no_model": "{name}: no model that nabot reads; expected config.json with *.safetensors, or a .gguf file (pickled *.bin weights are never loaded).\nSeen: {seen}. Look for a converted copy of it.",
