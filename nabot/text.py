@@ -720,6 +720,7 @@ ENGLISH: dict[str, str] = {
     "count.questions_one": "{count} question",
     "count.rows": "{count} rows",
     "count.rows_one": "{count} row",
+    "hint.korean_base": "{base} speaks no Korean. A base that does: --base {korean} (한국어를 아는 모델: --base {korean})",
     "demo.already_tuned": "\n{out} is tuned already (nabot demo --force tunes it again)",
     "demo.no_terminal": "\nNo terminal here, so no chat. Talk to it with: nabot chat {out}",
     "help.nabot": "nabot (나봇): your own chatbot from the weights and the data that you have, on the machine that you have.\n\nExample: nabot tune rows.jsonl --base smollm2 --out bots/mine\n\n--debug, anywhere, shows stack traces. --accept-license NAME, anywhere, accepts the terms of a model that has some (nabot models).",
