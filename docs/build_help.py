@@ -16,7 +16,8 @@ HEAD = """# Commands
 Written by `make docs` from the help texts; change those in `nabot/text.py`, not this file.
 
 Every command but `chat` and `demo` takes `--json`: then standard output holds one line with one JSON object and nothing
-else, and what is meant for people goes to standard error. `--debug`, anywhere, shows stack traces.
+else, and what is meant for people goes to standard error. `--debug`, anywhere, shows stack traces;
+`--accept-license NAME`, anywhere, or `NABOT_ACCEPT_LICENSE=NAME` accepts the terms of a model that has some.
 
 Exit status: 0 done · 1 checked, and the answer is no · 2 the input is wrong · 3 the outside failed (network, disk) ·
 70 a bug in nabot · 130, 143 stopped by a signal.

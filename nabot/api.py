@@ -18,7 +18,7 @@ from nabot.conversation import Conversation
 from nabot.data import conversations_from
 from nabot.engine import Engine
 from nabot.models.decoder import Decoder
-from nabot.models.loading import load_decoder
+from nabot.models.loading import load_decoder, read_decoder_config
 from nabot.models.precision import choose_device, choose_dtype
 from nabot.recipes.make import MakeRequest, MakeWatcher
 from nabot.recipes.make import make as _make
@@ -28,7 +28,7 @@ from nabot.recipes.settings import Settings
 from nabot.recipes.showing import shown, tune_watcher
 from nabot.recipes.tune import tune as _tune
 from nabot.sources import resolve
-from nabot.tokenizer import Tokenizer, load_tokenizer
+from nabot.tokenizer import Tokenizer, check_fits, load_tokenizer
 
 __all__ = ["Bot", "LoraConfig", "Made", "load_adapter", "load_bot", "load_model", "make", "save_adapter", "tune"]
 
@@ -63,7 +63,9 @@ def load_model(source: str, *, dtype: str | torch.dtype = "auto", device: str = 
     model = resolve(source)
     place = choose_device(device)
     kind = dtype if isinstance(dtype, torch.dtype) else choose_dtype(dtype, place)
-    return load_decoder(model.path, dtype=kind, device=place), load_tokenizer(model.path)
+    tokenizer = load_tokenizer(model.path)
+    check_fits(tokenizer, read_decoder_config(model.path).vocab_size, model.path)
+    return load_decoder(model.path, dtype=kind, device=place), tokenizer
 
 
 def load_adapter(decoder: Decoder, folder: str | Path) -> Decoder:

@@ -2,6 +2,7 @@
 
     NabotError
     ├── ConfigError      2   a setting, a flag, a name that does not exist
+    │   └── LicenceNotAccepted   weights whose terms nobody has agreed to yet
     ├── DataError        2   rows, files, encodings that the person brought
     ├── CheckpointError  2   weights, adapters, bots, runs that cannot be used as they are
     ├── CapacityError    3   this machine: no room on the disk, not enough memory
@@ -10,6 +11,8 @@
 
 The number is the exit status of the command line. Messages come from `nabot.text`, so that they have translations.
 """
+
+from pathlib import Path
 
 
 class NabotError(Exception):
@@ -20,6 +23,14 @@ class NabotError(Exception):
 
 class ConfigError(NabotError):
     """A setting, flag or name is not one that nabot knows, or two of them contradict each other."""
+
+
+class LicenceNotAccepted(ConfigError):
+    """Weights whose terms a person has to accept first; carries the licence's name and where its text is."""
+
+    def __init__(self, message: str, licence: str, terms: Path) -> None:
+        super().__init__(message)
+        self.licence, self.terms = licence, terms
 
 
 class DataError(NabotError):

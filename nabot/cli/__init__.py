@@ -18,15 +18,20 @@ def main() -> None:
 def run(arguments: list[str], *, debug: bool = False) -> int:
     """Runs one command and returns its exit status; errors are explained on standard error."""
     from nabot.cli.app import app
-    from nabot.errors import NabotError
+    from nabot.cli.licences import accepting, agreed, without_accepted
+    from nabot.errors import LicenceNotAccepted, NabotError
     from nabot.text import say
 
     try:
-        result = app(arguments, standalone_mode=False)
+        others, accepted = without_accepted(arguments)
+        with accepting(accepted):
+            result = app(others, standalone_mode=False)
         if result == 130:  # what the parser makes of Ctrl-C; no verb ends with it
             raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except NabotError as error:
+        if isinstance(error, LicenceNotAccepted) and agreed(error):
+            return run(arguments, debug=debug)  # from the start: it had written nothing yet
         message, status = say("error.prefix", message=error), error.exit_status
         cause: BaseException = error
     except (KeyboardInterrupt, EOFError) as error:

@@ -61,10 +61,14 @@ def models(json: Json = False) -> None:
 
 
 @app.command(help=say("help.pull"))
-def pull(source: Annotated[str, typer.Argument(help=say("help.source"))], json: Json = False) -> None:
+def pull(
+    source: Annotated[str, typer.Argument(help=say("help.source"))],
+    convert_meta: Annotated[bool, typer.Option("--convert-meta", help=say("help.convert_meta"))] = False,
+    json: Json = False,
+) -> None:
     from nabot.cli.inventory import pull_model
 
-    pull_model(source, as_json=json)
+    pull_model(source, convert=convert_meta, as_json=json)
 
 
 @app.command(help=say("help.init"))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nabot.bot import is_finished, is_unfinished
 from nabot.cli import run
+from nabot.cli.hints import hint_at_korean_base
 from nabot.cli.output import tell
 from nabot.text import say
 
@@ -20,6 +21,7 @@ _BASE, _EPOCHS = "smollm2", "3.5"  # epochs, not minutes, so that a slow machine
 def run_demo(out: Path, *, force: bool) -> None:
     """Pulls, checks, tunes, examines, chats; a bot that is there already is not tuned again unless `force`."""
     rows, facts, exam = (_short(name) for name in ("conversations.jsonl", "facts.md", "exam.jsonl"))
+    hint_at_korean_base(_BASE)
     _step("pull", _BASE)
     _step("data", "check", rows, "--exam", exam)
     if is_finished(out) and not force:

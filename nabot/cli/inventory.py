@@ -30,6 +30,7 @@ def show_models(*, as_json: bool) -> None:
             "parameters": short.parameters,
             "bytes": short.num_bytes,
             "licence": short.licence,
+            "chat": short.is_chat,
             "here": short.name in pulled,
             "fits": fits(short.parameters, free_bytes),
         }
@@ -43,6 +44,7 @@ def show_models(*, as_json: bool) -> None:
             "parameters": 0,
             "bytes": model.num_bytes,
             "licence": model.licence,
+            "chat": None,
             "here": True,
             "fits": None,  # its size is not known without opening it
         }
@@ -53,11 +55,20 @@ def show_models(*, as_json: bool) -> None:
         put_json({"models": rows, "folder": str(models_folder())})
         return
     _table(
-        ["models.name", "models.language", "models.size", "models.licence", "models.here", "models.fits"],
+        [
+            "models.name",
+            "models.language",
+            "models.kind",
+            "models.size",
+            "models.licence",
+            "models.here",
+            "models.fits",
+        ],
         [
             [
                 row["name"],
                 row["language"] or "–",
+                "–" if row["chat"] is None else say("models.chat" if row["chat"] else "models.plain"),
                 human_bytes(row["bytes"]),
                 row["licence"],
                 _yes(row["here"]),
@@ -74,10 +85,15 @@ def fits(num_parameters: int, free_bytes: int) -> bool:
     return 4 * num_parameters + _RUN_BYTES <= free_bytes
 
 
-def pull_model(source: str, *, as_json: bool) -> None:
-    """Downloads unless it is here; the path is the answer."""
+def pull_model(source: str, *, convert: bool = False, as_json: bool) -> None:
+    """Downloads unless it is here, or converts a folder in Meta's layout; the path is the answer."""
     with pulling() as progress:
-        model = resolve(source, progress=progress)
+        if convert:
+            from nabot.recipes.convert import convert_folder
+
+            model = convert_folder(Path(source), progress)
+        else:
+            model = resolve(source, progress=progress)
     if as_json:
         put_json({"source": model.source, "path": str(model.path), "licence": model.licence})
     else:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nabot.cli import examining, generating, tuning
+from nabot.cli.hints import hint_at_korean_base
 from nabot.cli.importing import told_file
 from nabot.cli.output import console, pulling, put_json, tell
 from nabot.recipes.make import MakeRequest, MakeWatcher, make
@@ -13,6 +14,7 @@ from nabot.text import counted, say
 
 def make_bot(request: MakeRequest, *, as_json: bool) -> None:
     """Stages that are passed over say so."""
+    hint_at_korean_base(request.base)
     with (
         pulling() as progress,
         generating.watching(progress) as generate,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nabot.cli.hints import hint_at_korean_base
 from nabot.cli.output import LineBar, pulling, put_json, tell
 from nabot.errors import ConfigError
 from nabot.text import human_bytes, human_seconds, say
@@ -68,6 +69,7 @@ def tune_bot(flags: TuneFlags, *, as_json: bool) -> None:
         )
         return tune(request, watcher)
 
+    hint_at_korean_base(flags.base)
     _watched(run, as_json=as_json)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from nabot.artifacts import write_file, write_json
 from nabot.bot import MANIFEST, BotRecord
 from nabot.recipes.runfiles import RunPlan
-from nabot.sources import commercial_use
+from nabot.sources import commercial_use, licence_files
 from nabot.text import say
 
 _LIBRARIES = ("nabot", "torch", "tokenizers", "safetensors", "numpy")
@@ -17,7 +17,10 @@ _LIBRARIES = ("nabot", "torch", "tokenizers", "safetensors", "numpy")
 def write_manifest(
     out: Path, record: BotRecord, plan: RunPlan, figures: dict[str, Any], *, rows: int, learned: int, held_out: int
 ) -> None:
-    """BOT/manifest.json and the model card, BOT/README.md."""
+    """BOT/manifest.json, the model card, BOT/README.md, and what the base's licence wants to lie beside them."""
+    beside = licence_files(record.base_licence)
+    for name, text in beside.items():
+        write_file(out / name, text)
     manifest = {
         "base": {"source": record.base, "hash": record.base_hash},
         "from": plan.parent or None,
@@ -28,7 +31,7 @@ def write_manifest(
         "system": record.system,
         "figures": figures,
         "versions": {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
-        "licences": licence_ledger(record),
+        "licences": licence_ledger(record, list(beside)),
     }
     write_json(out / MANIFEST, manifest)
     write_file(out / "README.md", _card(out, record, figures))
@@ -39,10 +42,14 @@ def _decisive(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "epochs": None} if settings["minutes"] else settings
 
 
-def licence_ledger(record: BotRecord) -> dict[str, Any]:
-    """Who owns what went in, and whether the bot may be sold; None where a person has to read the terms."""
+def licence_ledger(record: BotRecord, beside: list[str]) -> dict[str, Any]:
+    """Who owns what went in, and whether the bot may be sold; None where a person has to read the terms.
+
+    `beside`: the files with the base's terms, which have to go wherever the bot goes.
+    """
+    base: dict[str, Any] = {"name": record.base, "licence": record.base_licence}
     return {
-        "base": {"name": record.base, "licence": record.base_licence},
+        "base": base | ({"pass_on": beside} if beside else {}),
         "data": {"licence": say("manifest.own_data")},
         "commercial": commercial_use(record.base_licence),
     }

@@ -14,14 +14,14 @@ from nabot.conversation import Conversation
 from nabot.engine import Engine
 from nabot.errors import CheckpointError, ConfigError
 from nabot.models.decoder import Decoder
-from nabot.models.loading import load_decoder
+from nabot.models.loading import load_decoder, read_decoder_config
 from nabot.models.precision import choose_device, choose_dtype
 from nabot.models.quantised import pack_ahead, quantise
 from nabot.rendering import BUILTIN, OWN, ChatTemplate, Renderer
 from nabot.sources import Model, Progress, base_hash, resolve
 from nabot.text import say
 from nabot.textmodel import Sampling
-from nabot.tokenizer import Tokenizer, load_tokenizer
+from nabot.tokenizer import Tokenizer, check_fits, load_tokenizer
 
 _LIVELY = {"temperature": 0.7, "top_p": 0.9}  # for a bare model; a bot knows its facts best at temperature 0
 
@@ -89,6 +89,7 @@ def open_source(
     tokenizer = load_tokenizer(model.path)
     chosen = ChatTemplate.named(template or default_template(tokenizer), tokenizer)
     place = choose_device(device)
+    check_fits(tokenizer, read_decoder_config(model.path).vocab_size, model.path)
     decoder = load_decoder(model.path, dtype=choose_dtype(dtype, place), device=place, base_bits=base_bits)
     return Opened(source, model, decoder, Renderer(chosen, tokenizer, system, clock))
 

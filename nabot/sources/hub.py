@@ -1,7 +1,7 @@
 """`hf:org/name[@revision][:file.gguf]` through huggingface_hub. In: a name, out: its record and its folder.
 
 The files stay in huggingface_hub's cache: HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE mean what they always mean,
-a download that was cut off goes on where it was, and a model that another program fetched is not fetched again.
+of a download that was cut off the whole files are kept, and a model that another program fetched is not fetched again.
 Never fetched: pickles (*.bin, *.pt) and Python. What was asked for is recorded by its commit.
 """
 
@@ -16,8 +16,8 @@ from huggingface_hub import constants
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils.tqdm import tqdm
 
-from nabot.artifacts import explained_disk_errors, require_space
-from nabot.errors import CheckpointError, ConfigError
+from nabot.artifacts import explained_disk_errors, file_sha256, require_space
+from nabot.errors import CheckpointError, ConfigError, UpstreamError
 from nabot.sources.growth import reported_growth
 from nabot.sources.hub_errors import explained_hub_errors, is_unreachable
 from nabot.sources.licence import licence_of
@@ -92,7 +92,8 @@ def _download(wanted: HubName, commit: str, files: list[StoredFile], progress: P
     cache = Path(constants.HF_HUB_CACHE)
     snapshot = _snapshot(wanted, commit)
     total_bytes = sum(file.num_bytes for file in files)
-    here_bytes = sum(file.num_bytes for file in files if (snapshot / file.name).exists())
+    missing = [file for file in files if not (snapshot / file.name).exists()]
+    here_bytes = total_bytes - sum(file.num_bytes for file in missing)
     require_space(cache, total_bytes - here_bytes)
     what = say("sources.downloading", name=f"hf:{wanted.repository}")
     with reported_growth(snapshot.parents[1] / "blobs", here_bytes, total_bytes, what, progress):
@@ -102,6 +103,18 @@ def _download(wanted: HubName, commit: str, files: list[StoredFile], progress: P
             allow_patterns=[glob.escape(file.name) for file in files],
             tqdm_class=_SilentBar,
         )
+    for file in missing:
+        _check_hash(snapshot / file.name, file.sha256)
+
+
+def _check_hash(path: Path, expected: str | None) -> None:
+    """The hub's client compares sizes alone. A file that is another is deleted, or the next pull would find it here."""
+    if expected is None or (seen := file_sha256(path)) == expected:
+        return
+    blob = path.resolve()
+    path.unlink()
+    blob.unlink(missing_ok=True)  # `path` is a link to it, where the system has links
+    raise UpstreamError(say("sources.changed", name=path.name, seen=seen, expected=expected))
 
 
 def _snapshot(wanted: HubName, commit: str) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 from nabot.errors import CheckpointError
 from nabot.text import say
 
+META_WEIGHTS = "consolidated.*.pth"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _MAX_NAMES = 12
 
@@ -67,6 +68,8 @@ def _what_is_missing(folder: Path) -> str:
         return say("sources.is_a_bot", path=folder)
     if (folder / "adapter_config.json").exists():
         return say("sources.is_an_adapter", path=folder)
+    if (folder / "params.json").is_file() and any(folder.glob(META_WEIGHTS)):
+        return say("sources.meta_folder", path=folder)
     if any(file for pattern in _PICKLES for file in folder.glob(pattern)):
         return say("sources.only_pickles", path=folder)
     names = sorted(entry.name for entry in folder.iterdir())

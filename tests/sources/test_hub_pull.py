@@ -1,5 +1,6 @@
 """`hf:` through a real huggingface_hub, against a hub on the loopback."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,12 +8,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from hub_server import COMMIT, Hub, Repository
+from hub_server import BREAK_AFTER, COMMIT, Hub, Repository
 from huggingface_hub import constants
+from safetensors.numpy import save
 
 from nabot.errors import CheckpointError, ConfigError, UpstreamError
-from nabot.sources import installed, remove, resolve
+from nabot.sources import base_hash, installed, remove, resolve
 
 HEADER = b"\x02\0\0\0\0\0\0\0{}"  # safetensors without tensors
 LAYOUT = {
@@ -111,6 +114,11 @@ def test_pickled_weights_alone_are_no_model(hub):
             Repository(LAYOUT, token="hf_right", gated=True),
             "access has to be asked for. Accept its terms at http",
         ),
+        (
+            "hf:org/tiny",
+            Repository(LAYOUT, gated=True, no_access=True),
+            "access has to be asked for. Accept its terms at http",
+        ),
         ("hf:org/tiny@v9", Repository(LAYOUT), "hf:org/tiny: no revision 'v9'"),
     ],
 )
@@ -121,6 +129,56 @@ def test_what_is_not_open_to_this_person_is_explained(source, repository, messag
         resolve(source)
     assert caught.value.exit_status == 2
     assert installed() == []
+
+
+INDEX = {"model-1-of-2.safetensors": ["a", "b"], "model-2-of-2.safetensors": ["c"]}
+
+
+def sharded() -> dict[str, bytes]:
+    """Weights in two files that an index names; each tensor holds its own name's number."""
+    shards = {
+        file: save({name: np.full(50_000, ord(name), np.float32) for name in names}) for file, names in INDEX.items()
+    }
+    places = {name: file for file, names in INDEX.items() for name in names}
+    index = json.dumps({"metadata": {}, "weight_map": places}).encode()
+    others = {name: content for name, content in LAYOUT.items() if name != "model.safetensors"}
+    return {**others, **shards, "model.safetensors.index.json": index}
+
+
+def test_all_shards_of_an_index_are_fetched(hub):
+    files = sharded()
+    hub.repositories["org/two"] = Repository({**files, **NEVER})
+    model = resolve("hf:org/two")
+    assert {file.name: file.read_bytes() for file in model.path.iterdir()} == files
+    assert len(base_hash(model.path)) == 64
+
+
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(hub, monkeypatch):
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", BREAK_AFTER // 2)  # what the client writes at once: 10 MB
+    content = LAYOUT | {"model.safetensors": HEADER + bytes(3 * BREAK_AFTER)}
+    hub.repositories["org/tiny"] = Repository(content, breaks=1)
+    assert (resolve("hf:org/tiny").path / "model.safetensors").read_bytes() == content["model.safetensors"]
+    assert ("model.safetensors", BREAK_AFTER) in hub.ranges
+
+
+def test_a_pull_that_was_cut_goes_on_with_the_files_that_are_missing(hub):
+    hub.repositories["org/two"] = Repository(sharded(), gone=("model-2-of-2.safetensors",))
+    with pytest.raises(UpstreamError, match="files that have arrived are kept"):
+        resolve("hf:org/two")
+    assert installed() == []
+    hub.repositories["org/two"] = Repository(sharded())
+    hub.asked.log.clear()
+    resolve("hf:org/two")
+    assert hub.asked.files() == ["model-2-of-2.safetensors"]
+
+
+def test_a_file_with_another_hash_is_refused_and_fetched_again(hub):
+    hub.repositories["org/tiny"] = Repository(LAYOUT, rotten=("model.safetensors",))
+    with pytest.raises(UpstreamError, match=r"model\.safetensors: this is not the file .* expected [0-9a-f]{64}"):
+        resolve("hf:org/tiny")
+    assert installed() == []
+    hub.repositories["org/tiny"] = Repository(LAYOUT)
+    assert (resolve("hf:org/tiny").path / "model.safetensors").read_bytes() == HEADER
 
 
 def test_the_token_of_the_environment_is_shown(hub, monkeypatch):
