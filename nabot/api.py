@@ -134,7 +134,7 @@ def make(
     mask: bool = False,
     language: str = "",
     seed: int = 0,
-    concurrency: int = 4,
+    concurrency: int | None = None,
     max_tokens_total: int | None = None,
     max_cost: float | None = None,
     price_in: float = 0,

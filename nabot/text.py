@@ -794,7 +794,7 @@ ENGLISH: dict[str, str] = {
     "help.asked_rows": "Rows that --mode koalpaca answers anew, evolve makes harder, and reworded asks in other words.",
     "help.seed_tasks": "Tasks that the teacher is shown as examples, as JSON Lines; left out, 175 that come with nabot.",
     "help.language": "Language of prompts and rows. Otherwise seeds are asked about in English, and passages and rows each in their own.",
-    "help.concurrency": "Requests side by side.",
+    "help.concurrency": "Answers side by side; 4 of an endpoint, 16 of a model on this machine.",
     "help.timeout": "How long one answer may take.",
     "help.max_new_tokens": "Longest answer in tokens; 0: what the mode allows, of a model on this machine at most 512.",
     "help.max_tokens_total": "Ask nothing that could take the run beyond this many tokens, read and written together.",

@@ -19,7 +19,7 @@ def test_a_small_model_writes_rows_about_documents_and_learns_them(
     Path("papers").mkdir()
     facts = (DEMO / "facts.md").read_text(encoding="utf-8").splitlines()
     Path("papers/cafe.md").write_text("\n".join(["# Dal Café", "", *facts[2 : 2 + SENTENCES]]), encoding="utf-8")
-    assert run(["make", "papers", "--base", str(smollm2_gguf), "--minutes", "1", "--concurrency", "8", "--json"]) == 0
+    assert run(["make", "papers", "--base", str(smollm2_gguf), "--minutes", "1", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["generate"]["rows"] >= SENTENCES // 2
     assert figures["check"]["faults"] == 0

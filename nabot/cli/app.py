@@ -167,7 +167,7 @@ def make(
     model: TeacherModel = "",
     key_env: KeyEnv = "",
     rows: Annotated[int, typer.Option("--rows", metavar="N", min=0, help=say("help.make_rows"))] = 0,
-    concurrency: Concurrency = 4,
+    concurrency: Concurrency = None,
     max_tokens_total: MaxTokensTotal = None,
     max_cost: MaxCost = None,
     price_in: PriceIn = 0,

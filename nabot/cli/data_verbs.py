@@ -90,7 +90,7 @@ def data_generate(
     rows: Annotated[Path | None, typer.Option("--rows", metavar="FILE", help=say("help.asked_rows"))] = None,
     language: Annotated[str, typer.Option("--language", metavar="en|ko", help=say("help.language"))] = "",
     seed: Annotated[int, typer.Option("--seed", help=say("help.seed"))] = 0,
-    concurrency: Concurrency = 4,
+    concurrency: Concurrency = None,
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help=say("help.timeout"))] = 300,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", metavar="N", help=say("help.max_new_tokens"))] = 0,
     max_tokens_total: MaxTokensTotal = None,

@@ -13,7 +13,7 @@ Base = Annotated[str, typer.Option("--base", metavar="SOURCE", help=say("help.ba
 Data = Annotated[list[Path], typer.Argument(metavar="DATA", help=say("help.data_files"), show_default=False)]
 TeacherModel = Annotated[str, typer.Option("--model", metavar="NAME", help=say("help.teacher_model"))]
 KeyEnv = Annotated[str, typer.Option("--key-env", metavar="NAME", help=say("help.key_env"))]
-Concurrency = Annotated[int, typer.Option("--concurrency", help=say("help.concurrency"))]
+Concurrency = Annotated[int | None, typer.Option("--concurrency", help=say("help.concurrency"))]
 MaxTokensTotal = Annotated[int | None, typer.Option("--max-tokens-total", help=say("help.max_tokens_total"))]
 MaxCost = Annotated[float | None, typer.Option("--max-cost", help=say("help.max_cost"))]
 PriceIn = Annotated[float, typer.Option("--price-in", help=say("help.price_in"))]

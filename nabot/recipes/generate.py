@@ -32,6 +32,8 @@ from nabot.text import counted, near_names, say
 KEY_ENV = "OPENAI_API_KEY"
 # tokens of one answer: a list that goes on for longer takes minutes here, and small models begin to repeat themselves
 LOCAL_ANSWER = 512
+# side by side: what services allow to everybody; here a step for 16 answers takes 1.6 times as long as one for four
+_REQUESTS, _LOCAL_ANSWERS = 4, 16
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class GenerateRequest:
     rows: Path | None = None  # what other modes rewrite
     language: str = ""  # "": English of seeds; otherwise that of each passage or row, and none is left out for it
     seed: int = 0
-    concurrency: int = 4
+    concurrency: int | None = None  # answers side by side; None: as many as suit the teacher
     max_new_tokens: int = 0  # of an answer; 0: what the mode allows, on this machine at most LOCAL_ANSWER
     budget: Budget = UNLIMITED
     mark_toxic: bool = False
@@ -92,7 +94,7 @@ class GenerateRequest:
             raise ConfigError(say("generate.unknown_mode", seen=self.mode, near=near, known=", ".join(MODES)))
         if self.language and self.language not in get_args(Language):
             raise ConfigError(say("generate.bad_language", seen=self.language))
-        numbers = {"count": self.count, "concurrency": self.concurrency, "timeout": self.teacher.timeout_s}
+        numbers = {"count": self.count, "concurrency": self.side_by_side, "timeout": self.teacher.timeout_s}
         for name, value in numbers.items():
             if not value > 0:
                 raise ConfigError(say("generate.bad_number", name=name, seen=value))
@@ -126,6 +128,13 @@ class GenerateRequest:
         if not self.language:
             spoken = Counter(prompt_language(row.task.instruction) for row in rows).most_common(1)[0][0]
         return Material(spoken, rng, rows=rows)
+
+    @property
+    def side_by_side(self) -> int:
+        """Answers at a time."""
+        if self.concurrency is not None:
+            return self.concurrency
+        return _REQUESTS if self.teacher.url else _LOCAL_ANSWERS
 
     @property
     def longest_answer(self) -> int | None:
@@ -180,7 +189,7 @@ def generate_rows(request: GenerateRequest, watcher: GenerateWatcher = GenerateW
         if request.out.exists() and not recorded:
             raise OtherRun(say("generate.out_exists", path=request.out))
         # as many as when the run began, so that the questions stay the same if it goes on with another concurrency
-        per_round = recorded.get("round", request.concurrency)
+        per_round = recorded.get("round", request.side_by_side)
         with Journal(request.journal, {**request.settings(), "round": per_round}) as journal:
             loop = Loop(
                 MODES[request.mode].mode(material),
@@ -212,7 +221,7 @@ def _asking(
             teacher.url,
             teacher.model,
             key=key,
-            concurrency=request.concurrency,
+            concurrency=request.side_by_side,
             timeout_s=teacher.timeout_s,
             stopping=stopping,
             note=watcher.note,

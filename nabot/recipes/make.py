@@ -65,7 +65,7 @@ class MakeRequest:
     mask: bool = False
     language: str = ""  # of the questions that are kept; "": of each passage its own
     seed: int = 0
-    concurrency: int = 4
+    concurrency: int | None = None  # as in GenerateRequest
     budget: Budget = UNLIMITED
     fresh: bool = False  # all stages are done again; what was paid for is kept aside
     force: bool = False
@@ -73,7 +73,7 @@ class MakeRequest:
     def __post_init__(self) -> None:
         """Raises ConfigError for a number that cannot be."""
         for name, value, least in (("rows", self.rows, 0), ("concurrency", self.concurrency, 1)):
-            if value < least:
+            if value is not None and value < least:
                 raise ConfigError(say("generate.bad_number", name=name, seen=value))
 
     @classmethod
