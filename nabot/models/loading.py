@@ -16,9 +16,9 @@ from nabot.models import gguf, huggingface
 from nabot.models.blocks import eight_bits
 from nabot.models.config import DecoderConfig
 from nabot.models.decoder import Decoder
+from nabot.models.more_rows import with_more_rows
 from nabot.models.nf4 import NormalFloat4
 from nabot.models.packed import PackedWeight, make_packed, packed_places
-from nabot.models.more_rows import with_more_rows
 from nabot.models.stored import StoredTensor
 from nabot.sources.basehash import model_below
 from nabot.sources.extension import is_extension

@@ -4,9 +4,10 @@ The folder holds the tokenizer and the new rows alone (`nabot/sources/extension.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from nabot.adapters.targets import ENDS
 from nabot.artifacts import new_folder
 from nabot.data import read_conversations
 from nabot.data.files import read_text
@@ -14,6 +15,7 @@ from nabot.data.rows import open_rows
 from nabot.errors import ConfigError, DataError
 from nabot.models.loading import open_weights
 from nabot.models.more_rows import mean_rows, save_rows
+from nabot.recipes.settings import Settings
 from nabot.sources import Progress, base_hash, resolve
 from nabot.sources.extension import Extension, is_extension
 from nabot.text import say
@@ -74,9 +76,7 @@ def extend(request: ExtendRequest, progress: Progress | None = None) -> Extended
         grown = load_tokenizer(aside)
     special = sum(token.special for token in new)
     before, after = (tokens_per_character(one, held_out) if held_out else None for one in (tokenizer, grown))
-    return Extended(
-        str(request.out), model.source, first, len(new) - special, special, len(held_out), before, after
-    )
+    return Extended(str(request.out), model.source, first, len(new) - special, special, len(held_out), before, after)
 
 
 def corpus_texts(paths: Sequence[Path]) -> list[str]:
@@ -89,6 +89,13 @@ def corpus_texts(paths: Sequence[Path]) -> list[str]:
             turns = (message for one in read_conversations([path]) for message in one.messages)
             texts += (part for turn in turns for part in (turn.content, turn.context) if part.strip())
     return list(dict.fromkeys(texts))
+
+
+def with_rows_learning(settings: Settings, base: str) -> Settings:
+    """LoRA over a base with new rows: embedding and head learn, too, unless that was asked for otherwise."""
+    if settings.method != "lora" or "save_whole" in settings.given or not is_extension(Path(base).expanduser()):
+        return settings
+    return replace(settings, lora=replace(settings.lora, save_whole=",".join(ENDS)))
 
 
 def _check(request: ExtendRequest) -> None:

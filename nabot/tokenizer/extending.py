@@ -91,7 +91,7 @@ def _learned(tokenizer: Tokenizer, texts: Sequence[str], count: int) -> list[New
     with_bytes = bool(model.get("byte_fallback"))
     words = _words(tokenizer, texts, with_bytes)
     letters = _new_letters(words, ids, count // 2) if with_bytes else []
-    pieces = {text: (n,) for text, n in ids.items()}
+    pieces: dict[str, tuple[int, ...]] = {text: (n,) for text, n in ids.items()}
     pieces |= {letter: tuple(ids[f"<0x{byte:02X}>"] for byte in letter.encode()) for letter in letters}
     found = [NewToken(letter, pieces[letter]) for letter in letters]
     known = Counter({word: n for whole, n in words.items() for word in _runs_of(whole, pieces)})

@@ -8,6 +8,7 @@ order, they give for each word exactly the pieces that were counted here.
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
+from itertools import pairwise
 
 Pair = tuple[str, str]
 
@@ -36,7 +37,7 @@ class _Words:
 
     def _count(self, place: int, sign: int) -> set[Pair]:
         word, times = self.words[place], sign * self._times[place]
-        found = list(zip(word, word[1:], strict=False))
+        found = list(pairwise(word))
         for pair in found:
             self.pairs[pair] += times
             if sign > 0:
