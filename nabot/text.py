@@ -40,11 +40,12 @@ ENGLISH: dict[str, str] = {
     "sampling.field.seed": "a whole number from 0, for the same answer each time, or none",
     "sampling.field.stop": 'texts that end an answer, in double quotes (\\n is a new line), or none; in a file a list: ["###"]',
     # ---- tokenizer and rendering
-    "tokenizer.missing": "{folder}: no tokenizer.json in it (seen: {seen}); expected a model folder as Hugging Face has it.\nTake tokenizer.json from where the weights came from; from a tokenizer.model alone, transformers' AutoTokenizer writes it with save_pretrained.",
+    "tokenizer.missing": "{folder}: neither tokenizer.json nor tokenizer.model in it (seen: {seen}); expected a model folder as Hugging Face has it.\nTake one of them from where the weights came from.",
     "tokenizer.damaged": "{path}: the tokenizer cannot be read: {reason}. Download the model again.",
     "tokenizer.gguf_kind": '{path}: the tokenizer is of the kind {kind!r}; nabot rebuilds "gpt2" and "llama" from a GGUF file.\nUse the model\'s Hugging Face folder, which has a tokenizer.json.',
     "tokenizer.gguf_no_tokens": "{path}: no vocabulary (tokenizer.ggml.tokens) in the file. Use a GGUF file that was converted with its tokenizer, or the model's Hugging Face folder.",
     "tokenizer.gguf_pre": "{path}: unknown pre-tokenizer tokenizer.ggml.pre = {pre!r} (nearest: {near}); guessing would change the ids.\nKnown: {known}.\nUse the model's Hugging Face folder, which has a tokenizer.json.",
+    "tokenizer.spm_kind": "{path}: a SentencePiece model of kind {kind}; nabot reads kinds 1 (Unigram) and 2 (BPE). Use a model folder with a tokenizer.json.",
     "tokenizer.cannot_extend": "a vocabulary of the kind {kind} cannot be made longer: nabot adds merges, and only one of the kind BPE has them. Choose another base.",
     "tokenizer.special_exists": "the special token {token!r} is there already, is named twice, or is empty. Choose another text for it.",
     "tokenizer.half_letter": "character {place} of a text is half a letter (\\u{code} without its partner), which no tokenizer can read. Correct or remove it.",
