@@ -4,12 +4,21 @@ Checking what a person wrote is the work of `nabot.data`; turning a conversation
 `nabot.rendering`. These records have no behaviour beyond that.
 """
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
+
+
+def nfc(text: str) -> str:
+    """Composed characters, so that 가 typed on a Mac equals 가 typed anywhere else.
+
+    Full-width forms (Ａ) and compatibility jamo (ㅋㅋ) stay: they are other characters, which people chose.
+    """
+    return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
 
 
 @dataclass(frozen=True)
@@ -48,9 +57,9 @@ class Conversation:
 
     @classmethod
     def ask(cls, question: str, system: str = "") -> "Conversation":
-        """A single question, with an optional system prompt before it."""
-        head = (Message("system", system),) if system else ()
-        return cls((*head, Message("user", question)))
+        """A single question, with an optional system prompt before it; both in NFC, as rows are."""
+        head = (Message("system", nfc(system)),) if system else ()
+        return cls((*head, Message("user", nfc(question))))
 
     def as_dict(self) -> dict[str, Any]:
         """One line of a conversation file."""
