@@ -16,6 +16,7 @@ from nabot.adapters import save_adapter as _save_adapter
 from nabot.adapters.lora import LoraConfig
 from nabot.conversation import Conversation
 from nabot.data import conversations_from
+from nabot.data.validate import nfc_message
 from nabot.engine import Engine
 from nabot.models.decoder import Decoder
 from nabot.models.loading import load_decoder, read_decoder_config
@@ -54,7 +55,9 @@ class Bot:
     def stream(self, messages: Messages, **sampling: Any) -> Iterator[str]:
         """The answer piece by piece. Oldest turns that leave no room for an answer are left out."""
         wanted = self._opened.sampling(**sampling)
-        conversation, _ = self._opened.fitted(Conversation.of(messages), wanted.max_new_tokens)
+        conversation, _ = self._opened.fitted(
+            Conversation.of([nfc_message(m) for m in messages]), wanted.max_new_tokens
+        )
         return self._engine.stream(conversation, wanted)
 
 

@@ -4,12 +4,21 @@ Checking what a person wrote is the work of `nabot.data`; turning a conversation
 `nabot.rendering`. These records have no behaviour beyond that.
 """
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
+
+
+def nfc(text: str) -> str:
+    """Composed characters, so that 가 typed on a Mac equals 가 typed anywhere else.
+
+    Full-width forms (Ａ) and compatibility jamo (ㅋㅋ) stay: they are other characters, which people chose.
+    """
+    return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
 
 
 @dataclass(frozen=True)
@@ -48,10 +57,13 @@ class Conversation:
 
     @classmethod
     def ask(cls, question: str, system: str = "", begun: str = "") -> "Conversation":
-        """A single question, with an optional system prompt before it and an optional beginning of the answer behind it."""
-        head = (Message("system", system),) if system else ()
-        tail = (Message("assistant", begun),) if begun else ()
-        return cls((*head, Message("user", question), *tail))
+        """A single question, with an optional system prompt before it and an optional beginning of the answer behind it.
+
+        All of it in NFC, as rows are.
+        """
+        head = (Message("system", nfc(system)),) if system else ()
+        tail = (Message("assistant", nfc(begun)),) if begun else ()
+        return cls((*head, Message("user", nfc(question)), *tail))
 
     @property
     def begun(self) -> tuple["Conversation", str]:

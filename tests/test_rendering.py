@@ -81,6 +81,40 @@ def test_alpaca_with_input_is_stanfords_text() -> None:
     assert row.text == WITH_INPUT + "Text.</s>"
 
 
+def test_alpaca_lora_is_stanfords_text_with_a_line_break_before_the_answer() -> None:
+    renderer = builtin("alpaca-lora")
+    assert renderer.training(ask("Name a drink.", "Tea")).text == NO_INPUT + "\nTea</s>"
+    with_input = renderer.training(ask("Shorten.", "Text.", context="A long text."))
+    assert with_input.text == WITH_INPUT + "\nText.</s>"
+    assert learned(renderer, with_input) == ["Text.</s>"]
+
+
+def test_koalpaca_is_the_text_of_its_polyglot_models() -> None:
+    renderer = builtin("koalpaca")
+    assert renderer.training(ask("차는?", "녹차")).text == "### 질문: 차는?\n\n### 답변: 녹차</s>"
+    row = renderer.training(ask("차는?", "녹차", context="녹차만 있다."))
+    assert row.text == "### 질문: 차는?\n\n### 맥락: 녹차만 있다.\n\n### 답변: 녹차</s>"
+    assert learned(renderer, row) == [" 녹차</s>"]
+
+
+def test_koalpaca_for_llama_says_everything_twice() -> None:
+    renderer = builtin("koalpaca-llama")
+    row = renderer.training(ask("차는?", "녹차"))
+    assert row.text == (
+        "Below is an instruction that describes a task.\n아래는 작업을 설명하는 명령어입니다.\n\n"
+        "Write a response that appropriately completes the request.\n"
+        "명령어에 따른 요청을 적절히 완료하는 응답을 작성하세요.\n\n"
+        "### Instruction(명령어):\n차는?\n\n### Response(응답):녹차</s>"
+    )
+    row = renderer.training(ask("줄여라.", "짧다.", context="긴 글."))
+    assert row.text == (
+        "Below is an instruction that describes a task, paired with an input that provides further context.\n"
+        "아래는 작업을 설명하는 명령어와 추가적 맥락을 제공하는 입력이 짝을 이루는 예제입니다.\n\n"
+        "Write a response that appropriately completes the request.\n요청을 적절히 완료하는 응답을 작성하세요.\n\n"
+        "### Instruction(명령어):\n줄여라.\n\n### Input(입력):\n긴 글.\n\n### Response(응답):짧다.</s>"
+    )
+
+
 def test_alpaca_puts_a_system_prompt_in_front_and_repeats_the_block() -> None:
     conversation = Conversation((*ask("Name a drink.", "Tea").messages, *ask("And?", "Milk", context="Cold.").messages))
     row = builtin("alpaca", system="You are Dal.").training(conversation)
@@ -108,7 +142,8 @@ def test_answers_and_their_end_tokens_are_learned_and_nothing_else(name: str, ki
     renderer = builtin(name, kind)
     end = {"chatml": "<|im_end|>", "llama3": "<|eot_id|>"}.get(name, "</s>")
     row = renderer.training(MULTI)
-    assert learned(renderer, row) == [f"안녕 😀{end}", f"\n two lines\n{end}"]
+    space = " " if name == "koalpaca" else ""  # which its models were trained to write
+    assert learned(renderer, row) == [f"{space}안녕 😀{end}", f"{space}\n two lines\n{end}"]
     assert len(row.ids) == len(row.trained)
     assert renderer.tokenizer.added_tokens[end] in renderer.stop_ids
 
@@ -181,7 +216,7 @@ def test_chatml_is_refused_where_its_marks_are_plain_text() -> None:
     renderer = Renderer(ChatTemplate.builtin("chatml"), plain)
     with pytest.raises(ConfigError, match=r"'chatml'.*never stop") as error:
         renderer.training(ask("a", "b"))
-    assert "fit this model: alpaca, llama2." in str(error.value)
+    assert "fit this model: alpaca, alpaca-lora, koalpaca, koalpaca-llama, llama2." in str(error.value)
     assert renderer.stop_ids == {eos}
 
 
@@ -333,5 +368,5 @@ def test_an_unknown_template_names_the_nearest() -> None:
 
 
 def test_a_model_without_a_template_says_which_there_are() -> None:
-    with pytest.raises(ConfigError, match="alpaca, chatml, llama2, llama3"):
+    with pytest.raises(ConfigError, match="alpaca, alpaca-lora, chatml, koalpaca, koalpaca-llama, llama2, llama3"):
         ChatTemplate.named("model", tokenizer())

@@ -213,7 +213,7 @@ def test_half_a_surrogate_pair_is_explained() -> None:
 
 def test_a_folder_without_tokenizer_json_is_explained(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"no tokenizer\.json.*seen: config\.json"):
+    with pytest.raises(CheckpointError, match=r"neither tokenizer\.json.*seen: config\.json"):
         load_tokenizer(tmp_path)
 
 

@@ -34,6 +34,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data_app, name="data")
+tokenizer_app = typer.Typer(help=say("help.tokenizer"), no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(tokenizer_app, name="tokenizer")
 
 
 def _version(wanted: bool) -> None:
@@ -277,6 +279,27 @@ def export(
     from nabot.cli.exporting import export_bot
 
     export_bot(bot, form, out, base=base, force=force, as_json=json)
+
+
+@tokenizer_app.callback()
+def tokenizer() -> None:
+    pass  # with it `extend` is a word to type, though it is the only one
+
+
+@tokenizer_app.command("extend", help=say("help.extend"))
+def tokenizer_extend(
+    base: Annotated[str, typer.Option("--base", metavar="SOURCE", help=say("help.base"))],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help=say("help.extend_out"))],
+    corpus: Annotated[list[Path] | None, typer.Option("--corpus", metavar="FILE", help=say("help.corpus"))] = None,
+    add: Annotated[int, typer.Option("--add", metavar="N", min=0, help=say("help.add"))] = 0,
+    special: Annotated[list[str] | None, typer.Option("--special", metavar="TOKEN", help=say("help.special"))] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    from nabot.cli.extending import extend_tokenizer
+    from nabot.recipes.extend import ExtendRequest
+
+    extend_tokenizer(ExtendRequest(base, out, corpus or [], add, special or [], force), as_json=json)
 
 
 @app.command(help=say("help.demo"))

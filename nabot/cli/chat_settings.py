@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
+
 from nabot.errors import ConfigError
 from nabot.text import nearest, say
 from nabot.textmodel import Sampling
@@ -38,8 +40,9 @@ def setting_name(typed: str) -> str:
 def shown(sampling: Sampling, names: tuple[str, ...] = NAMES) -> str:
     """One line a setting: its name, its value as it would be typed, and what it means."""
     rows = [(name, _typed(getattr(sampling, name)), say(f"sampling.field.{name}")) for name in names]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    return "\n".join(f"  {name:<{widths[0]}}  {value:<{widths[1]}}  {meaning}" for name, value, meaning in rows)
+    widths = [max(cell_len(row[column]) for row in rows) for column in (0, 1)]  # columns; 가 takes two
+    padded = ([set_cell_size(text, width) for text, width in zip(row, widths, strict=False)] for row in rows)
+    return "\n".join(f"  {name}  {value}  {row[2]}" for (name, value), row in zip(padded, rows, strict=True))
 
 
 def _typed(value: Any) -> str:

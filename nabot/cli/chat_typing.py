@@ -6,11 +6,11 @@ A line that ends with a backslash goes on in the next one; """ opens and closes 
 import contextlib
 import io
 import sys
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from nabot.conversation import nfc
 from nabot.text import say
 
 Read = Callable[[str], str]  # prompt → one line without its end; EOFError where there are no more
@@ -69,7 +69,7 @@ def _block(read: Read, first: str) -> str:
 def _line(read: Read, prompt: str) -> str:
     """In NFC, as the training rows are; bytes that are no text are replaced."""
     line = read(prompt).encode("utf-8", "replace").decode().removeprefix("\ufeff")  # PowerShell pipes begin with a BOM
-    return unicodedata.normalize("NFC", line)
+    return nfc(line)
 
 
 def read_line(prompt: str) -> str:

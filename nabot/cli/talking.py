@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from nabot.cli.chat import chat
 from nabot.cli.chat_settings import changed
 from nabot.cli.output import pulling
-from nabot.conversation import Conversation
+from nabot.conversation import Conversation, nfc
 from nabot.engine import Engine
 from nabot.recipes.opening import Opened, open_any
 from nabot.recipes.settings import parse_pairs
@@ -43,7 +43,7 @@ def talk(name: str, *, base: str, system: str | None, pairs: list[str]) -> None:
         _EngineChat(bare, bare.chat_engine(idle=sys.stdin.isatty())),
         name=opened.name,
         base=opened.record.base if opened.record else "",
-        system=renderer.system if system is None else system,
+        system=renderer.system if system is None else nfc(system),
         sampling=sampling,
         history_file=models_folder().parent / "chat_history",
     )

@@ -41,6 +41,7 @@ _TEMPLATE_SENTENCES = (
     "아래는 작업을 설명하는 명령어와 추가적 맥락을 제공하는 입력이 짝을 이루는 예제입니다.",
     "아래는 작업을 설명하는 명령어와 추가 컨텍스트를 제공하는 입력이 짝을 이루는 예제입니다.",
     "아래는 작업을 설명하는 명령어입니다.",
+    "명령어에 따른 요청을 적절히 완료하는 응답을 작성하세요.",
     "요청을 적절히 완료하는 응답을 작성하세요.",
     "A chat between a curious user and an artificial intelligence assistant.",
     "A chat between a curious human and an artificial intelligence assistant.",

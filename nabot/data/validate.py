@@ -4,14 +4,15 @@ Roles: a system prompt only in front; then user and assistant in turn; tool resu
 tools. A training row ends with an answer, an exam question with the user.
 """
 
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from nabot.conversation import ROLES, Conversation
+from nabot.conversation import ROLES, Conversation, nfc
 from nabot.data.faults import Problem, excerpt, problem
 from nabot.data.turns import Converted
 from nabot.text import say
+
+__all__ = ["conversation_or_problems", "has_half_character", "nfc", "nfc_message"]
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -35,12 +36,7 @@ def conversation_or_problems(
         problems = [*_order_problems(row, ends_with), *_empty_problems(row)]
         if ends_with == "assistant":
             problems += _training_problems(row)
-    return problems or Conversation.of([_nfc_message(m) for m in row.messages], row.tools or ())
-
-
-def nfc(text: str) -> str:
-    """Composed characters, so that 가 typed on a Mac equals 가 typed anywhere else."""
-    return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
+    return problems or Conversation.of([nfc_message(m) for m in row.messages], row.tools or ())
 
 
 def has_half_character(text: str) -> bool:
@@ -124,7 +120,7 @@ def _training_problems(row: Converted) -> Iterator[Problem]:
         yield problem("nothing_trained", row.list_name)
 
 
-def _nfc_message(message: Mapping[str, Any]) -> dict[str, Any]:
+def nfc_message(message: Mapping[str, Any]) -> dict[str, Any]:
     texts = {key: nfc(message[key]) for key in ("content", "context") if message.get(key)}
     return {**message, "train": message.get("train") is not False, **texts}
 

@@ -4,7 +4,7 @@ Weights are unpacked where they stay, in the dtype they will be computed in: the
 linears stay packed (`nabot.models.packed`), and a base takes a quarter of the memory.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from math import prod
 from pathlib import Path
 
@@ -18,9 +18,12 @@ from nabot.models.config import DecoderConfig
 from nabot.models.decoder import Decoder
 from nabot.models.families.known import family_of
 from nabot.models.gguf_tensors import InFile
+from nabot.models.more_rows import with_more_rows
 from nabot.models.nf4 import NormalFloat4
 from nabot.models.packed import PackedWeight, make_packed, packed_places
 from nabot.models.stored import StoredTensor
+from nabot.sources.basehash import model_below
+from nabot.sources.extension import is_extension
 from nabot.text import say
 
 BASE_BITS = ("dense", "file", "nf4", "int8")
@@ -37,12 +40,7 @@ def load_decoder(
     the norms are always dense. Raises ConfigError for a form that does not fit the model or the device.
     """
     _check(base_bits, model, torch.device(device))
-    if model.suffix == ".gguf":
-        file, config = gguf.open_model(model)
-        tensors = gguf.read_tensors(file, config)
-    else:
-        config = huggingface.read_config(model)
-        tensors = huggingface.read_tensors(model, config)
+    config, tensors = open_weights(model)
     pack = _PACKS.get(base_bits)
     decoder = empty_decoder(config, dtype=dtype, device=device, packed=pack is not None)
     fill(decoder, tensors, model, pack)
@@ -88,7 +86,18 @@ _PACKS: dict[str, Pack] = {
 
 def read_decoder_config(model: Path) -> DecoderConfig:
     """The shapes alone, without weights."""
-    return gguf.open_model(model)[1] if model.suffix == ".gguf" else huggingface.read_config(model)
+    return open_weights(model)[0]
+
+
+def open_weights(model: Path) -> tuple[DecoderConfig, Iterator[StoredTensor]]:
+    """The shapes, and the weights, of which none is read yet."""
+    if is_extension(model):
+        return with_more_rows(model, *open_weights(model_below(model)))
+    if model.suffix == ".gguf":
+        file, config = gguf.open_model(model)
+        return config, gguf.read_tensors(file, config)
+    config = huggingface.read_config(model)
+    return config, huggingface.read_tensors(model, config)
 
 
 def empty_decoder(

@@ -35,6 +35,7 @@ from nabot.data import held_out_places, read_exam
 from nabot.errors import CheckpointError, ConfigError, Stopped
 from nabot.models.precision import choose_device
 from nabot.recipes.examples import said_most, split_examples
+from nabot.recipes.extend import with_rows_learning
 from nabot.recipes.finishing import figures_of, save_bot
 from nabot.recipes.manifest import write_manifest
 from nabot.recipes.opening import Opened, open_source
@@ -98,6 +99,8 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     request.settings.check_together()
     plan = _planned(request)
     request = replace(request, settings=spelt_out(request.settings, plan.base, watcher.pulling))
+    if not request.start_from:
+        request = replace(request, settings=with_rows_learning(request.settings, plan.base))
     plan = replace(plan, settings=request.settings.as_dict())
     exam = b""
     if request.exam is not None:

@@ -23,7 +23,7 @@ from nabot.errors import ConfigError
 from nabot.text import nearest, say
 from nabot.tokenizer import Tokenizer
 
-BUILTIN = ("alpaca", "chatml", "llama2", "llama3")
+BUILTIN = ("alpaca", "alpaca-lora", "chatml", "koalpaca", "koalpaca-llama", "llama2", "llama3")
 OWN = "model"  # the name of the template that came with the model
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TypeVar
 
-from nabot.conversation import Conversation, Message
+from nabot.conversation import Conversation, Message, nfc
 from nabot.errors import ConfigError, DataError
 from nabot.rendering.answer_spans import Answer, AnswerFinder, AnswerNotFoundError, NoEndTokenError
 from nabot.rendering.chat_template import BUILTIN, OWN, ChatTemplate
@@ -51,7 +51,7 @@ class Renderer:
         system: str = "",
         clock: Callable[[], datetime] = datetime.now,
     ) -> None:
-        self.template, self.tokenizer, self.system = template, tokenizer, system
+        self.template, self.tokenizer, self.system = template, tokenizer, nfc(system)
         self._clock = clock
         self._scanner = Scanner(tokenizer)
         self._around: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())

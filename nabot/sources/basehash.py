@@ -16,7 +16,9 @@ from typing import Any
 from nabot.artifacts import read_json, write_json
 from nabot.errors import CheckpointError
 from nabot.ggufio import open_gguf
+from nabot.sources.extension import ROWS, is_extension, read_extension
 from nabot.sources.local import weight_files
+from nabot.sources.resolving import resolve
 from nabot.sources.store import models_folder
 from nabot.text import say
 
@@ -37,6 +39,9 @@ class _Tensor:
 def base_hash(path: Path) -> str:
     """64 hex digits. Raises CheckpointError if the file or a shard is damaged or missing."""
     path = path.absolute()
+    if is_extension(path):
+        parts = base_hash(model_below(path)), _hash(_in_safetensors(path / ROWS))
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
     files = [path] if path.is_file() else weight_files(path)
     try:
         state = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
@@ -54,6 +59,17 @@ def base_hash(path: Path) -> str:
     with contextlib.suppress(OSError):  # a home that cannot be written to costs only time
         write_json(cache, {"path": str(path), "files": state, "hash": digest})
     return digest
+
+
+def model_below(folder: Path) -> Path:
+    """The model whose vocabulary `folder` makes longer. Raises CheckpointError if it is another one by now."""
+    extension = read_extension(folder)
+    path = resolve(extension.base, pull=False).path
+    seen = base_hash(path)
+    if seen != extension.base_hash:
+        fields = {"base": extension.base, "seen": seen[:12], "expected": extension.base_hash[:12]}
+        raise CheckpointError(say("sources.other_below", folder=folder, **fields))
+    return path
 
 
 def _hash(tensors: list[_Tensor]) -> str:

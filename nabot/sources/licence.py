@@ -5,6 +5,7 @@ from pathlib import Path
 
 from nabot.errors import CheckpointError
 from nabot.ggufio import open_gguf
+from nabot.sources.extension import is_extension, read_extension
 
 UNKNOWN = "unknown"
 
@@ -32,7 +33,9 @@ def spdx(word: str) -> str:
 
 
 def licence_of(path: Path) -> str:
-    """From a GGUF file's metadata, or from the front matter of a folder's README.md."""
+    """From a GGUF file's metadata, or from the front matter of a folder's README.md; that of the model below."""
+    if is_extension(path):
+        return read_extension(path).licence
     return _of_gguf(path) if path.is_file() else _of_readme(path / "README.md")
 
 

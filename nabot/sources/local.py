@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from nabot.errors import CheckpointError
+from nabot.sources.extension import is_extension
 from nabot.text import say
 
 META_WEIGHTS = "consolidated.*.pth"
@@ -12,12 +13,14 @@ _MAX_NAMES = 12
 
 
 def model_in(path: Path) -> Path:
-    """`path` itself if it is a .gguf file or a folder in Hugging Face layout; the .gguf of a folder with only one.
+    """`path` itself if it is a .gguf file, or a folder in Hugging Face layout or with a longer vocabulary; the .gguf of a folder with only one.
 
     Raises CheckpointError for anything else, saying what is there and what would do.
     """
     if path.is_file():
         return _checked_file(path)
+    if is_extension(path):
+        return path
     ggufs = sorted(path.glob("*.gguf"))
     if (path / "config.json").is_file() and _has_weights(path):
         return path

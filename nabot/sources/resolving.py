@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from nabot.errors import ConfigError
+from nabot.sources.extension import is_extension, read_extension
 from nabot.sources.licence import licence_of
 from nabot.sources.local import model_in
 from nabot.sources.model import Model, Progress, silent
@@ -21,6 +22,8 @@ def resolve(source: str, *, progress: Progress | None = None, pull: bool = True)
     wanted = parse(source)
     if isinstance(wanted, LocalPath):
         path = model_in(wanted.path)
+        if is_extension(path):  # the model below it, too
+            resolve(read_extension(path).base, progress=progress, pull=pull)
         return Model(str(path), path, licence_of(path))
     found = find(wanted)
     if found is None:

@@ -1,28 +1,36 @@
 """A Hugging Face model folder → the parts of its tokenizer. In: a folder, out: TokenizerParts.
 
-tokenizer.json holds the vocabulary; tokenizer_config.json, special_tokens_map.json, generation_config.json and
-chat_template.jinja, where they are there, say which tokens begin, end and frame a turn.
+tokenizer.json holds the vocabulary, or SentencePiece's tokenizer.model where that is all there is; tokenizer_config.json,
+special_tokens_map.json, generation_config.json and chat_template.jinja, where they are there, say which tokens begin, end
+and frame a turn.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
+from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
 from nabot.errors import CheckpointError
 from nabot.text import say
 from nabot.tokenizer.parts import TokenizerParts
+from nabot.tokenizer.spm_file import read_spm
 
+_SENTENCEPIECE = "tokenizer.model"
 _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
 def read_folder(folder: Path) -> TokenizerParts:
-    """Raises CheckpointError if tokenizer.json is missing, or a file is damaged."""
-    backend = _backend(folder)
+    """Raises CheckpointError if both are missing, or a file is damaged."""
     config = _json_object(folder / "tokenizer_config.json")
     generation = _json_object(folder / "generation_config.json")
-    named = _named_tokens(_json_object(folder / "special_tokens_map.json"), config)
+    own = _of_sentencepiece(folder, config) if _has_only_sentencepiece(folder) else None
+    backend = own.backend if own else _backend(folder)
+    named = {
+        **(own.named_tokens if own else {}),
+        **_named_tokens(_json_object(folder / "special_tokens_map.json"), config),
+    }
     eos = backend.token_to_id(named["eos_token"]) if "eos_token" in named else None
     stops = _int_list(generation.get("eos_token_id"))
     return TokenizerParts(
@@ -31,7 +39,7 @@ def read_folder(folder: Path) -> TokenizerParts:
         eos_id=eos if eos is not None else next(iter(stops), None),
         stop_ids=frozenset(stops),
         chat_template=_chat_template(folder, config),
-        add_bos=config.get("add_bos_token"),
+        add_bos=config.get("add_bos_token", own.add_bos if own else None),
         named_tokens=named,
     )
 
@@ -48,6 +56,26 @@ def _backend(folder: Path) -> Backend:
     backend.no_truncation()  # settings of whoever saved it; a conversation is never cut silently
     backend.no_padding()
     return backend
+
+
+def _has_only_sentencepiece(folder: Path) -> bool:
+    return (folder / _SENTENCEPIECE).is_file() and not (folder / "tokenizer.json").is_file()
+
+
+def _of_sentencepiece(folder: Path, config: dict[str, Any]) -> TokenizerParts:
+    """With the tokens that were added behind the file's own (ChatML's, a padding token), as the config numbers them."""
+    parts = read_spm(folder / _SENTENCEPIECE)
+    numbered: dict[int, Any] = {
+        n: {"content": token} for token, n in _json_object(folder / "added_tokens.json").items()
+    }
+    numbered |= {int(n): token for n, token in config.get("added_tokens_decoder", {}).items()}
+    for n, token in sorted(numbered.items()):
+        special = token.get("special", True)
+        parts.backend.add_tokens([AddedToken(token["content"], special=special, normalized=False)])
+        if parts.backend.token_to_id(token["content"]) != n:
+            reason = f"{token['content']!r:.60} is said to have the id {n}"
+            raise CheckpointError(say("tokenizer.damaged", path=folder / "tokenizer_config.json", reason=reason))
+    return parts
 
 
 def _json_object(path: Path) -> dict[str, Any]:

@@ -137,8 +137,13 @@ def _bpe(tokens: list[str], merges: list[tuple[str, str]], **options: Any) -> BP
 
 def _added(metadata: Mapping[str, Any], tokens: list[str]) -> list[AddedToken]:
     kinds = metadata.get("tokenizer.ggml.token_type", ())
+    # Gemma's runs of spaces are written with "▁", so they are looked for behind the normalizer; one that puts a "▁"
+    # before a text would put it before the token, too
+    spaced = metadata.get("tokenizer.ggml.model") == "llama" and not metadata.get(
+        "tokenizer.ggml.add_space_prefix", True
+    )
     return [
-        AddedToken(tokens[n], special=kind != _USER_DEFINED, normalized=False)
+        AddedToken(tokens[n], special=kind != _USER_DEFINED, normalized=spaced and kind == _USER_DEFINED)
         for n, kind in enumerate(kinds)
         if kind in _MARKS and tokens[n]
     ]

@@ -41,7 +41,7 @@ class Tokenizer:
         self._bytes = TokenBytes(
             parts.backend,
             frozenset(n for n, t in self.special_tokens.items() if t.special),
-            {n: t.content for n, t in self.special_tokens.items()},
+            {n: t.content for n, t in self.special_tokens.items() if plain_twin.is_mark(t)},  # "▁▁" is two spaces
         )
         self._scheme = plain_twin.prefix_scheme(parts.backend)
         self._plain = plain_twin.plain_twin(parts.backend, self.special_tokens)

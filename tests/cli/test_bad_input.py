@@ -890,7 +890,7 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
     (pickled_weights, ("pickles", "*.bin", "Convert")),
     (broken_model_config, ("config.json", "JSON", "Download")),
     (other_architecture, ("config.json", "'mamba'", "Known: llama")),
-    (no_tokenizer, ("no tokenizer.json", "config.json", "Take tokenizer.json")),
+    (no_tokenizer, ("neither tokenizer.json", "config.json", "Take one of them")),
     (bot_as_base, ("parent", "this is a bot", "--from")),
     (chat_on_another_base, ("bot", "other weights", "--base")),
     (exam_on_another_base, ("bot", "other weights", "--base")),

@@ -23,6 +23,7 @@ HEAVY = {"torch", "pydantic", "transformers", "numpy", "tokenizers", "huggingfac
 VERBS = [
     ("models",), ("pull",), ("init",), ("data",), ("data", "check"), ("data", "generate"), ("data", "import"), ("data", "show"), ("tune",), ("exam",), ("chat",),
     ("compare",), ("export",), ("make",), ("data", "split"), ("data", "mix"), ("data", "stats"), ("demo",), ("list",), ("show",), ("rm",),
+    ("tokenizer",), ("tokenizer", "extend"),
 ]  # fmt: skip
 # ids that code puts together: say(f"sampling.field.{name}")
 BUILT = (
@@ -75,7 +76,8 @@ def test_the_help_of_every_verb_has_an_example(verb: tuple[str, ...], capsys: py
 def test_these_are_all_verbs() -> None:
     command = typer.main.get_command(app)
     names = {(name,) for name in command.commands}  # type: ignore[attr-defined]
-    names |= {("data", name) for name in command.commands["data"].commands}  # type: ignore[attr-defined]
+    for group in ("data", "tokenizer"):
+        names |= {(group, name) for name in command.commands[group].commands}  # type: ignore[attr-defined]
     assert names == set(VERBS)
 
 

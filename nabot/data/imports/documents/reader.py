@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from nabot.conversation import nfc
 from nabot.data.imports.types import Asked, Item, Passage
 from nabot.data.passages import Piece, passages
 from nabot.errors import DataError
@@ -26,7 +27,7 @@ class DocumentReader:
         """The passages of the document. Raises DataError if it cannot be read or has no text."""
         empty = True
         try:
-            for item in passages(self.pieces(path), path.name):
+            for item in passages(self.pieces(path), nfc(path.name)):
                 empty = empty and not isinstance(item, Passage)
                 yield item
         except RecursionError as error:  # tables in tables in tables: no program writes that
