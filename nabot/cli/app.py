@@ -6,17 +6,19 @@ from typing import Annotated
 
 import typer
 
+from nabot.cli.parser_words import App, Group
 from nabot.text import say
 
-app = typer.Typer(
+app = App(
     name="nabot",
+    cls=Group,
     help=say("help.nabot"),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(help=say("help.data"), no_args_is_help=True, rich_markup_mode=None)
+data_app = App(cls=Group, help=say("help.data"), no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help=say("help.json"))]

@@ -26,7 +26,7 @@ VERBS = [
 ]  # fmt: skip
 # ids that code puts together: say(f"sampling.field.{name}")
 BUILT = (
-    "compare.column.", "compare.table.", "check.", "count.", "data.fault.", "data.note.", "evals.contestant.", "evals.row.", "evals.verdict.", "exam.sitting_", "generate.ended.", "generate.example.", "import.done.", "make.kind.", "make.stage.", "mix.column.", "report.licences.",
+    "compare.column.", "compare.table.", "check.", "count.", "data.fault.", "data.note.", "evals.contestant.", "evals.row.", "evals.verdict.", "exam.sitting_", "generate.ended.", "generate.example.", "import.done.", "make.kind.", "make.stage.", "mix.column.", "parser.", "report.licences.",
     "report.role.", "sampling.field.", "stats.column.", "stats.language.", "stats.length.", "stats.picture.",
 )  # fmt: skip
 
