@@ -8,7 +8,7 @@ import locale
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 LANGUAGES = ("en", "ko")
@@ -864,6 +864,12 @@ ENGLISH: dict[str, str] = {
     "chat.save_no_folder": "{path}: there is no folder {folder}. Choose a name in a folder that is there.",
     "chat.save_failed": "{path}: cannot be written: {reason}. Choose another name or folder.",
     "chat.saved": "{path}: {turns} messages written as one row, the system prompt with them. `nabot data check` and `nabot tune` read this file.",
+    # ---- reasons inside other messages
+    "settings.finite": "a finite number",
+    "tokenizer.no_object": "{seen}, expected an object",
+    "tokenizer.twice": "a token stands in the vocabulary twice",
+    "tokenizer.bad_merge": "the merge {merge!r} is not of tokens",
+    "tokenizer.no_scores": "no tokenizer.ggml.scores",
     # ---- the language, and how long things take
     "error.language": "{origin} {seen}: nabot speaks English and Korean. Type en or ko.",
     "time.tenths": "{seconds:.1f}s",
@@ -935,6 +941,20 @@ def say(text_id: str, /, **fields: Any) -> str:
 def counted(text_id: str, count: int) -> str:
     """ "2 rows", and for one the text of `text_id` + "_one": "1 row". Korean has one form for all numbers."""
     return say(text_id + "_one" * (count == 1 and language() == "en"), count=count)
+
+
+def slug_name(slug: str) -> str:
+    """What a report calls a reason or a kind, as a person reads it: the slug itself in English, its name in Korean."""
+    if language() == "ko":
+        from nabot.text_ko import slug_in_korean
+
+        return slug_in_korean(slug)
+    return slug
+
+
+def tallied(counts: Iterable[tuple[str, int]]) -> str:
+    """ "near_copy 3, cut_off 1": slugs and how often."""
+    return ", ".join(f"{slug_name(slug)} {count}" for slug, count in counts)
 
 
 def human_bytes(count: float) -> str:

@@ -1,18 +1,24 @@
 """Korean says everything that English says, with the same fields, flags and commands; and which of the two is spoken."""
 
+import ast
 import re
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nabot.text import ENGLISH, counted, human_seconds, language_of, say
-from nabot.text_ko import KOREAN
+from nabot import text
+from nabot.text import ENGLISH, counted, human_seconds, language_of, say, tallied
+from nabot.text_ko import KOREAN, SLUGS
 
 # Read by a model, or kept in a manifest: the same in every language, or what is computed would depend on it.
 NOT_FOR_PEOPLE = {"evals.facts_prompt", "tune.start_text", "manifest.own_data"}
 LOCALES = st.sampled_from(["", "C", "C.UTF-8", "POSIX", "en_US.UTF-8", "en_GB", "de_DE.UTF-8", "kok_IN", "ko", "ko_KR.UTF-8", "ko_KR.eucKR"])  # fmt: skip
+PACKAGE = Path(text.__file__).parent
+SOURCES = [p.read_text(encoding="utf-8") for p in PACKAGE.rglob("*.py") if not p.name.startswith("text")]
+WORDS = {"profanity", "slur", "sexual", "threat"}  # categories of a table of words
 TRANSLATED = sorted(KOREAN.keys() & ENGLISH.keys())
 
 
@@ -76,6 +82,32 @@ def test_every_korean_text_can_be_said() -> None:
     for text_id in TRANSLATED:
         names = {name for name, _ in fields(KOREAN[text_id])}
         assert "{" not in say(text_id, **dict.fromkeys(names, Anything(3))).replace("{…}", "")
+
+
+def test_every_slug_that_a_person_reads_has_a_korean_name() -> None:
+    kinds = {text_id.removeprefix("data.fault.") for text_id in ENGLISH if text_id.startswith("data.fault.")}
+    given = set()
+    for tree in map(ast.parse, SOURCES):
+        for node in ast.walk(tree):
+            is_call = isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Reason", "Dropped", "Kind")
+            if is_call and isinstance(node.args[0], ast.Constant):
+                given.add(node.args[0].value)
+    assert len(given) > 40
+    assert sorted((kinds | given) - SLUGS.keys()) == []
+
+
+def test_every_name_is_of_a_slug() -> None:
+    assert (
+        sorted(slug for slug in SLUGS if not any(f'"{slug}"' in source for source in SOURCES) and slug not in WORDS)
+        == []
+    )
+
+
+def test_slugs_are_named_in_korean_and_stay_in_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = {"near_copy": 3, "toxic_slur": 1, "of_tomorrow": 2}
+    assert tallied(counts.items()) == "near_copy 3, toxic_slur 1, of_tomorrow 2"
+    monkeypatch.setenv("NABOT_LANG", "ko")
+    assert tallied(counts.items()) == "거의 같음 3, 비하 1, of_tomorrow 2"
 
 
 # ---- numbers

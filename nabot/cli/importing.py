@@ -10,7 +10,7 @@ from nabot.data.imports.importing import ImportRequest, import_files
 from nabot.data.imports.report import FileReport, ImportReport
 from nabot.data.imports.types import Asked
 from nabot.errors import ConfigError
-from nabot.text import counted, say
+from nabot.text import counted, say, tallied
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,9 @@ def _told(report: ImportReport) -> Iterator[str]:
         if more := report.num_faults - len(report.faults):
             yield "  " + say("import.more_faults", count=more)
     if report.dropped:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in report.dropped.most_common())
-        yield say("import.dropped", reasons=reasons)
+        yield say("import.dropped", reasons=tallied(report.dropped.most_common()))
     if report.masks:
-        kinds = ", ".join(f"{kind} {count}" for kind, count in report.masked.most_common())
+        kinds = tallied(report.masked.most_common())
         yield say("import.masked", kinds=kinds) if kinds else say("import.nothing_masked")
     for kind, place in report.places.items():
         yield say(f"import.done.{kind}", path=place, rows=counted("count.rows", report.written[kind]))
