@@ -4,6 +4,7 @@ English is the table below, Korean the one in `text_ko.py`, with the same ids. A
 error says what, seen, expected, next step. Keep the ids grouped by room, in the order of design.
 """
 
+import errno
 import locale
 import os
 import re
@@ -950,6 +951,16 @@ def slug_name(slug: str) -> str:
 
         return slug_in_korean(slug)
     return slug
+
+
+def system_reason(error: OSError) -> str:
+    """Why the system refused: in its own words, or in Korean where they are known."""
+    if language() == "ko":
+        from nabot.text_ko import SYSTEM
+
+        if known := SYSTEM.get(errno.errorcode.get(error.errno or 0, "")):
+            return known
+    return error.strerror or str(error)
 
 
 def tallied(counts: Iterable[tuple[str, int]]) -> str:

@@ -1034,6 +1034,28 @@ SLUGS: dict[str, str] = {
     "unusable_file": "쓸 수 없는 파일",
     "contact_information": "연락처",
 }
+# Why a system call failed, by the name of its number (POSIX.1-2017, <errno.h>).
+SYSTEM: dict[str, str] = {
+    "EACCES": "권한이 없습니다",
+    "EBUSY": "다른 곳에서 쓰고 있습니다",
+    "ECONNREFUSED": "연결이 거부되었습니다",
+    "EEXIST": "이미 있습니다",
+    "EFBIG": "파일이 너무 큽니다",
+    "EIO": "입출력 오류입니다",
+    "EISDIR": "폴더입니다",
+    "ELOOP": "링크가 돌고 돕니다",
+    "EMFILE": "열린 파일이 너무 많습니다",
+    "ENAMETOOLONG": "이름이 너무 깁니다",
+    "ENODEV": "그런 장치가 없습니다",
+    "ENOENT": "그런 파일이나 폴더가 없습니다",
+    "ENOMEM": "메모리가 부족합니다",
+    "ENOSPC": "디스크에 남은 공간이 없습니다",
+    "ENOTDIR": "폴더가 아닙니다",
+    "ENOTEMPTY": "폴더가 비어 있지 않습니다",
+    "EPERM": "허용되지 않은 작업입니다",
+    "EROFS": "읽기 전용입니다",
+    "ETIMEDOUT": "시간이 다 되었습니다",
+}
 _TOXIC = "toxic_"  # before the category of a word
 _FORMATTER = KoreanFormatter()
 

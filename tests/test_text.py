@@ -1,6 +1,7 @@
 """Korean says everything that English says, with the same fields, flags and commands; and which of the two is spoken."""
 
 import ast
+import errno
 import re
 import string
 from pathlib import Path
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nabot import text
-from nabot.text import ENGLISH, counted, human_seconds, language_of, say, tallied
-from nabot.text_ko import KOREAN, SLUGS
+from nabot.text import ENGLISH, counted, human_seconds, language_of, say, system_reason, tallied
+from nabot.text_ko import KOREAN, SLUGS, SYSTEM
 
 # Read by a model, or kept in a manifest: the same in every language, or what is computed would depend on it.
 NOT_FOR_PEOPLE = {"evals.facts_prompt", "tune.start_text", "manifest.own_data"}
@@ -108,6 +109,21 @@ def test_slugs_are_named_in_korean_and_stay_in_english(monkeypatch: pytest.Monke
     assert tallied(counts.items()) == "near_copy 3, toxic_slur 1, of_tomorrow 2"
     monkeypatch.setenv("NABOT_LANG", "ko")
     assert tallied(counts.items()) == "거의 같음 3, 비하 1, of_tomorrow 2"
+
+
+def test_the_systems_reasons_are_told_in_korean(monkeypatch: pytest.MonkeyPatch) -> None:
+    denied, rare = OSError(errno.EACCES, "Permission denied"), OSError(errno.EDOM, "Out of domain")
+    assert [system_reason(denied), system_reason(rare), system_reason(OSError("x"))] == [
+        denied.strerror,
+        rare.strerror,
+        "x",
+    ]
+    monkeypatch.setenv("NABOT_LANG", "ko")
+    assert [system_reason(denied), system_reason(rare)] == ["권한이 없습니다", rare.strerror]
+
+
+def test_every_reason_of_the_system_has_a_number() -> None:
+    assert sorted(SYSTEM.keys() - errno.errorcode.values()) == []
 
 
 # ---- numbers

@@ -28,7 +28,7 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     """Runs one command and returns its exit status; errors are explained on standard error."""
     from nabot.cli.app import app
     from nabot.errors import NabotError
-    from nabot.text import say
+    from nabot.text import say, system_reason
 
     try:
         result = app(arguments, standalone_mode=False)
@@ -46,11 +46,8 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     except MemoryError as error:
         message, status, cause = say("error.prefix", message=say("error.no_memory")), 3, error
     except OSError as error:
-        message, status, cause = (
-            say("error.system", path=error.filename or "?", reason=error.strerror or error),
-            3,
-            error,
-        )
+        message, status = say("error.system", path=error.filename or "?", reason=system_reason(error)), 3
+        cause = error
     except Exception as error:
         status, message = _usage(error)
         if status == 70:
