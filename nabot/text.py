@@ -865,6 +865,7 @@ ENGLISH: dict[str, str] = {
     "chat.save_no_folder": "{path}: there is no folder {folder}. Choose a name in a folder that is there.",
     "chat.save_failed": "{path}: cannot be written: {reason}. Choose another name or folder.",
     "chat.saved": "{path}: {turns} messages written as one row, the system prompt with them. `nabot data check` and `nabot tune` read this file.",
+    "rm.yes": "y yes",
     # ---- reasons inside other messages
     "settings.finite": "a finite number",
     "tokenizer.no_object": "{seen}, expected an object",

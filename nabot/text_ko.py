@@ -848,6 +848,7 @@ KOREAN: dict[str, str] = {
     "chat.save_no_folder": "{path}: 폴더 {folder:이} 없습니다. 있는 폴더 안의 이름을 고르십시오.",
     "chat.save_failed": "{path}: 쓸 수 없습니다: {reason}. 다른 이름이나 폴더를 고르십시오.",
     "chat.saved": "{path}: 메시지 {turns}개를 시스템 프롬프트와 함께 한 행으로 썼습니다. `nabot data check`와 `nabot tune`이 이 파일을 읽습니다.",
+    "rm.yes": "y yes 예 네 ㅛ",  # the last is the key of y on a Korean keyboard
     # ---- reasons inside other messages
     "settings.finite": "유한한 수",
     "tokenizer.no_object": "{seen}, 객체여야 합니다",
