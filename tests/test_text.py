@@ -87,12 +87,9 @@ def test_every_korean_text_can_be_said() -> None:
 
 def test_every_slug_that_a_person_reads_has_a_korean_name() -> None:
     kinds = {text_id.removeprefix("data.fault.") for text_id in ENGLISH if text_id.startswith("data.fault.")}
-    given = set()
-    for tree in map(ast.parse, SOURCES):
-        for node in ast.walk(tree):
-            is_call = isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Reason", "Dropped", "Kind")
-            if is_call and isinstance(node.args[0], ast.Constant):
-                given.add(node.args[0].value)
+    calls = (node for source in SOURCES for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    named = (call for call in calls if getattr(call.func, "id", "") in ("Reason", "Dropped", "Kind"))
+    given = {str(call.args[0].value) for call in named if isinstance(call.args[0], ast.Constant)}
     assert len(given) > 40
     assert sorted((kinds | given) - SLUGS.keys()) == []
 
