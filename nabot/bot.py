@@ -18,7 +18,7 @@ import tomli_w
 
 from nabot.artifacts import read_json, write_file
 from nabot.errors import CheckpointError, ConfigError
-from nabot.text import near_names, nearest, say
+from nabot.text import near_names, nearest, say, system_reason
 from nabot.textmodel import Sampling
 
 RECORD, ADAPTER, TEMPLATE, RUN, REPORT, MANIFEST = (
@@ -153,4 +153,4 @@ def read_template(folder: Path) -> str:
 
 def _reason(error: Exception) -> str:
     """Without the path, which the message names already."""
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    return system_reason(error) if isinstance(error, OSError) else str(error)

@@ -15,7 +15,7 @@ import numpy as np
 
 from nabot.errors import CheckpointError
 from nabot.ggufheader import GgufHeader, TensorDescription, damaged
-from nabot.text import say
+from nabot.text import say, system_reason
 
 # Number in the file → name, weights in a block, bytes of a block. 4, 5, 31-33 and 36-38 were withdrawn by ggml.
 TENSOR_TYPES: dict[int, tuple[str, int, int]] = {
@@ -110,7 +110,7 @@ def _map(path: Path) -> mmap.mmap:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
-        reason = getattr(error, "strerror", None) or say("gguf.empty")
+        reason = system_reason(error) if isinstance(error, OSError) else say("gguf.empty")
         raise CheckpointError(say("gguf.unreadable", path=path, reason=reason)) from error
 
 

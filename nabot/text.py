@@ -1,13 +1,22 @@
 """Every text that a person sees, by id. In: an id and its fields, out: a sentence in the person's language.
 
-English is the first table; Korean will be a second one with the same ids. A text is a `str.format` template, in
+English is the table below, Korean the one in `text_ko.py`, with the same ids. A text is a `str.format` template, in
 which {path!q} is for a command to type: quoted as a shell needs it. An error says what, seen, expected, next step. Keep the
 ids grouped by room, in the order of design.
 """
 
-import shlex
-import string
+import errno
+import locale
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from nabot.quoting import QuotingFormatter
+
+_FORMATTER = QuotingFormatter()
+LANGUAGES = ("en", "ko")
 
 ENGLISH: dict[str, str] = {
     # ---- errors shared by all rooms
@@ -560,7 +569,7 @@ ENGLISH: dict[str, str] = {
     "extend.done": "{out}: {count:,} new tokens ({first} to {last})",
     "extend.fewer": "only {learned:,} of the {wanted:,} come from the texts: nothing else in them occurs twice. More text gives more.",
     "extend.saved": "tokens a character: {before:.2f} before, {after:.2f} now ({saved:.0%} fewer), in {texts:,} texts held out",
-    "extend.next": "It is a base like any other, as long as the model below it stays; its new tokens learn with the rest (save_whole):\nnabot tune DATA --base {out} --out bots/mine",
+    "extend.next": "It is a base like any other, as long as the model below it stays; its new tokens learn with the rest (save_whole):\nnabot tune DATA --base {out!q} --out bots/mine",
     # ---- command line
     "error.interrupted": "stopped.",
     "word.yes": "yes",
@@ -761,7 +770,7 @@ ENGLISH: dict[str, str] = {
     "hint.korean_base": "{base} speaks no Korean. A base that does: --base {korean} (한국어를 아는 모델: --base {korean})",
     "demo.already_tuned": "\n{out} is tuned already (nabot demo --force tunes it again)",
     "demo.no_terminal": "\nNo terminal here, so no chat. Talk to it with: nabot chat {out!q}",
-    "help.nabot": "nabot (나봇): your own chatbot from the weights and the data that you have, on the machine that you have.\n\nExample: nabot tune rows.jsonl --base smollm2 --out bots/mine\n\n--debug, anywhere, shows stack traces. --accept-license NAME, anywhere, accepts the terms of a model that has some (nabot models).",
+    "help.nabot": "nabot (나봇): your own chatbot from the weights and the data that you have, on the machine that you have.\n\nExample: nabot tune rows.jsonl --base smollm2 --out bots/mine\n\n--debug, anywhere, shows stack traces; --lang ko speaks Korean, --lang en English. --accept-license NAME, anywhere, accepts the terms of a model that has some (nabot models).",
     "help.data": "Look at your rows before they are learned.\n\nExample: nabot data check rows.jsonl",
     "help.version": "Show the version.",
     "help.json": "Print one line of JSON on standard output and nothing else there.",
@@ -923,27 +932,108 @@ ENGLISH: dict[str, str] = {
     "chat.save_no_folder": "{path}: there is no folder {folder}. Choose a name in a folder that is there.",
     "chat.save_failed": "{path}: cannot be written: {reason}. Choose another name or folder.",
     "chat.saved": "{path}: {turns} messages written as one row, the system prompt with them. `nabot data check` and `nabot tune` read this file.",
+    "rm.yes": "y yes",
+    # ---- reasons inside other messages
+    "settings.finite": "a finite number",
+    "tokenizer.no_object": "{seen}, expected an object",
+    "tokenizer.twice": "a token stands in the vocabulary twice",
+    "tokenizer.bad_merge": "the merge {merge!r} is not of tokens",
+    "tokenizer.no_scores": "no tokenizer.ggml.scores",
+    # ---- the language, and how long things take
+    "error.language": "{origin} {seen}: nabot speaks English and Korean. Type en or ko.",
+    "time.tenths": "{seconds:.1f}s",
+    "time.seconds": "{seconds}s",
+    "time.minutes": "{minutes}m {seconds:02d}s",
+    "time.hours": "{hours}h {minutes:02d}m",
+    # ---- what the parser says by itself, word for word: by these its sentences are found, and said in other languages
+    "parser.usage": "Usage:",
+    "parser.options_metavar": "[OPTIONS]",
+    "parser.command_metavar": "COMMAND [ARGS]...",
+    "parser.arguments": "Arguments",
+    "parser.options": "Options",
+    "parser.commands": "Commands",
+    "parser.help": "Show this message and exit.",
+    "parser.default": "[default: {value}]",
+    "parser.required": "[required]",
+    "parser.error": "Error: {message}",
+    "parser.try": "Try '{command} --help' for help.",
+    "parser.missing_option": "Missing option '{name}'.",
+    "parser.missing_argument": "Missing argument '{name}'.",
+    "parser.no_command": "No such command '{name}'.",
+    "parser.did_you_mean": "Did you mean {names}?",
+    "parser.no_option": "No such option: {name}",
+    "parser.possible": "(Possible options: {names})",
+    "parser.extra": "Got unexpected extra argument(s) ({names})",
+    "parser.takes_no_value": "Option '{name}' does not take a value.",
+    "parser.needs_value": "Option '{name}' requires an argument.",
+    "parser.bad_value": "Invalid value for '{name}': {reason}",
+    "parser.no_integer": "Input should be a valid integer, unable to parse string as an integer",
+    "parser.no_number": "Input should be a valid number, unable to parse string as a number",
+    "parser.at_least": "Input should be greater than or equal to {limit}",
+    "parser.at_most": "Input should be less than or equal to {limit}",
 }
+
+
+def language() -> str:
+    """The language of the texts, "en" or "ko". It is looked up each time, so that NABOT_LANG may be set at any time."""
+    return language_of(os.environ)
+
+
+def language_of(environ: Mapping[str, str]) -> str:
+    """By NABOT_LANG, else by the first of LC_ALL, LC_MESSAGES, LANG that is set (POSIX 1-2017, 8.2), else by Windows.
+
+    English where that names neither English nor Korean.
+    """
+    named = next((environ[name] for name in ("NABOT_LANG", "LC_ALL", "LC_MESSAGES", "LANG") if environ.get(name)), "")
+    if not named and sys.platform == "win32":
+        named = locale.getlocale()[0] or ""
+    return known_language(named) or "en"
+
+
+def known_language(name: str) -> str:
+    """ "ko" for ko, ko_KR.UTF-8, ko-KR and Windows' Korean_Korea; "" for a language that has no table."""
+    code = re.split("[^a-z]", name.lower())[0]
+    code = {"korean": "ko", "english": "en"}.get(code, code)
+    return code if code in LANGUAGES else ""
 
 
 def say(text_id: str, /, **fields: Any) -> str:
     """The text of `text_id` with its fields filled in. Raises KeyError on an unknown id or a missing field (a bug)."""
-    return _FORMATTER.format(ENGLISH[text_id], **fields)
+    if language() == "ko":
+        from nabot.text_ko import KOREAN, in_korean  # a second table, and read only where it is needed
 
-
-class _Formatter(string.Formatter):
-    """`str.format` and the conversion "q"."""
-
-    def convert_field(self, value: Any, conversion: str | None) -> Any:
-        return shlex.quote(str(value)) if conversion == "q" else super().convert_field(value, conversion)
-
-
-_FORMATTER = _Formatter()
+        if text_id in KOREAN:
+            return in_korean(text_id, fields)
+    return _FORMATTER.vformat(ENGLISH[text_id], (), fields)
 
 
 def counted(text_id: str, count: int) -> str:
-    """ "2 rows", and for one the text of `text_id` + "_one": "1 row"."""
-    return say(text_id + "_one" * (count == 1), count=count)
+    """ "2 rows", and for one the text of `text_id` + "_one": "1 row". Korean has one form for all numbers."""
+    return say(text_id + "_one" * (count == 1 and language() == "en"), count=count)
+
+
+def slug_name(slug: str) -> str:
+    """What a report calls a reason or a kind, as a person reads it: the slug itself in English, its name in Korean."""
+    if language() == "ko":
+        from nabot.text_ko import slug_in_korean
+
+        return slug_in_korean(slug)
+    return slug
+
+
+def system_reason(error: OSError) -> str:
+    """Why the system refused: in its own words, or in Korean where they are known."""
+    if language() == "ko":
+        from nabot.text_ko import SYSTEM
+
+        if known := SYSTEM.get(errno.errorcode.get(error.errno or 0, "")):
+            return known
+    return error.strerror or str(error)
+
+
+def tallied(counts: Iterable[tuple[str, int]]) -> str:
+    """ "near_copy 3, cut_off 1": slugs and how often."""
+    return ", ".join(f"{slug_name(slug)} {count}" for slug, count in counts)
 
 
 def human_bytes(count: float) -> str:
@@ -958,10 +1048,12 @@ def human_bytes(count: float) -> str:
 def human_seconds(seconds: float) -> str:
     """75 → "1m 15s"; under ten seconds with one decimal."""
     if seconds < 10:
-        return f"{seconds:.1f}s"
+        return say("time.tenths", seconds=seconds)
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
+    if hours:
+        return say("time.hours", hours=hours, minutes=minutes)
+    return say("time.minutes", minutes=minutes, seconds=rest) if minutes else say("time.seconds", seconds=rest)
 
 
 def near_names(name: str, known: "list[str] | tuple[str, ...]") -> str:

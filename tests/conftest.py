@@ -4,6 +4,7 @@ import os
 
 # Before torch is imported anywhere: tiny models gain nothing from threads, and lose much where the machine is busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["NABOT_LANG"] = "en"  # tests read what they are told, whatever the language of this machine
 from pathlib import Path
 
 import pytest

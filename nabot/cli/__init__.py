@@ -9,10 +9,19 @@ import sys
 
 
 def main() -> None:
-    """The entry point `nabot`. `--debug` anywhere shows stack traces."""
+    """The entry point `nabot`. `--debug` anywhere shows stack traces, `--lang` says the language."""
+    from nabot.cli.language import take_language
+    from nabot.errors import ConfigError
+    from nabot.text import say
+
     arguments = sys.argv[1:]
     debug = "--debug" in arguments or bool(os.environ.get("NABOT_DEBUG"))
-    sys.exit(run([a for a in arguments if a != "--debug"], debug=debug))
+    try:
+        arguments = take_language([a for a in arguments if a != "--debug"])
+    except ConfigError as error:
+        print(say("error.prefix", message=error), file=sys.stderr)
+        sys.exit(error.exit_status)
+    sys.exit(run(arguments, debug=debug))
 
 
 def run(arguments: list[str], *, debug: bool = False) -> int:
@@ -20,7 +29,7 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     from nabot.cli.app import app
     from nabot.cli.licences import accepting, agreed, without_accepted
     from nabot.errors import LicenceNotAccepted, NabotError
-    from nabot.text import say
+    from nabot.text import say, system_reason
 
     try:
         others, accepted = without_accepted(arguments)
@@ -42,11 +51,8 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     except MemoryError as error:
         message, status, cause = say("error.prefix", message=say("error.no_memory")), 3, error
     except OSError as error:
-        message, status, cause = (
-            say("error.system", path=error.filename or "?", reason=error.strerror or error),
-            3,
-            error,
-        )
+        message, status = say("error.system", path=error.filename or "?", reason=system_reason(error)), 3
+        cause = error
     except Exception as error:
         status, message = _usage(error)
         if status == 70:
@@ -72,8 +78,8 @@ def _usage(error: Exception) -> tuple[int, str]:
     explain = getattr(error, "format_message", None)
     if explain is None:
         return 70, ""
-    show = getattr(error, "show", None)
-    if show is not None:
-        show()
-        return int(getattr(error, "exit_code", 2)), ""
+    if hasattr(error, "show"):
+        from nabot.cli.parser_words import told_by_parser
+
+        return int(getattr(error, "exit_code", 2)), told_by_parser(error)
     return 2, str(explain())

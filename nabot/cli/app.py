@@ -23,10 +23,12 @@ from nabot.cli.flags import (
     PriceOut,
     TeacherModel,
 )
+from nabot.cli.parser_words import App, Group
 from nabot.text import say
 
-app = typer.Typer(
+app = App(
     name="nabot",
+    cls=Group,
     help=say("help.nabot"),
     no_args_is_help=True,
     add_completion=False,
@@ -34,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data_app, name="data")
-tokenizer_app = typer.Typer(help=say("help.tokenizer"), no_args_is_help=True, rich_markup_mode=None)
+tokenizer_app = App(cls=Group, help=say("help.tokenizer"), no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(tokenizer_app, name="tokenizer")
 
 

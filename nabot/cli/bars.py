@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.cells import cell_len
 
 from nabot.data.summary import Summary, histogram
-from nabot.text import counted, say
+from nabot.text import counted, say, tallied
 
 COLUMNS = 80
 _LABEL = 18  # columns; wide letters take two
@@ -35,7 +35,7 @@ def picture(summary: Summary) -> Iterator[str]:
         questions = counted("count.questions", summary.contradicted_questions)
         yield say("check.contradictions", questions=questions, rows=counted("count.rows", summary.contradictions))
     if summary.personal:
-        yield say("check.personal", kinds=", ".join(f"{kind} {n}" for kind, n in summary.personal.most_common()))
+        yield say("check.personal", kinds=tallied(summary.personal.most_common()))
 
 
 def bars(entries: Sequence[Entry]) -> Iterator[str]:

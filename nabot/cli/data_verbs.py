@@ -18,9 +18,10 @@ from nabot.cli.flags import (
     PriceOut,
     TeacherModel,
 )
+from nabot.cli.parser_words import App, Group
 from nabot.text import say
 
-data_app = typer.Typer(help=say("help.data"), no_args_is_help=True, rich_markup_mode=None)
+data_app = App(cls=Group, help=say("help.data"), no_args_is_help=True, rich_markup_mode=None)
 
 
 @data_app.command("import", help=say("help.data_import"))

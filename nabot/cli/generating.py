@@ -8,7 +8,7 @@ from nabot.cli.output import LineBar, pulling, put_json, tell
 from nabot.data.faults import excerpt
 from nabot.recipes.generate import GenerateRequest, GenerateWatcher, generate_rows, told_lost
 from nabot.sources import Progress as Pulling
-from nabot.text import counted, say
+from nabot.text import counted, say, tallied
 
 
 def generate(request: GenerateRequest, *, as_json: bool) -> None:
@@ -39,7 +39,7 @@ def _told(report: Mapping[str, Any], request: GenerateRequest) -> Iterator[str]:
     """What was left out and why, with examples of what should be looked at, and what there is now."""
     for counts, text_id in ((report["dropped"], "generate.dropped"), (report["marked"], "generate.marked")):
         if counts:
-            yield say(text_id, reasons=", ".join(f"{slug} {n}" for slug, n in counts.items()))
+            yield say(text_id, reasons=tallied(counts.items()))
     for name, examples in report["examples"].items():
         for example in examples:
             fields = {key: excerpt(example[key]) for key in ("instruction", "output", "seen")}

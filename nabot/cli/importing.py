@@ -10,7 +10,7 @@ from nabot.data.imports.importing import ImportRequest, import_files
 from nabot.data.imports.report import FileReport, ImportReport
 from nabot.data.imports.types import Asked
 from nabot.errors import ConfigError
-from nabot.text import counted, say
+from nabot.text import counted, say, tallied
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ def _told(report: ImportReport) -> Iterator[str]:
         if more := report.num_faults - len(report.faults):
             yield "  " + say("import.more_faults", count=more)
     if report.dropped:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in report.dropped.most_common())
-        yield say("import.dropped", reasons=reasons)
+        yield say("import.dropped", reasons=tallied(report.dropped.most_common()))
     if masked := report.told_masked():
         yield masked
     for kind, place in report.places.items():

@@ -196,7 +196,7 @@ def _confirmed(name: str, question: str) -> bool:
     if not sys.stdin.isatty():
         raise ConfigError(say("rm.not_confirmed", name=name))
     tell(question)
-    return input().strip().lower() in ("y", "yes")
+    return input().strip().lower() in say("rm.yes").split()
 
 
 def _bot_row(folder: Path) -> dict[str, Any]:

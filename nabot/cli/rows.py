@@ -15,7 +15,7 @@ from nabot.data.repair import Fit, Repaired, repair
 from nabot.errors import ConfigError, DataError, NabotError
 from nabot.rendering import BUILTIN, OWN, ChatTemplate, Rendered, Renderer, render_coloured
 from nabot.sources import registry, resolve
-from nabot.text import counted, say
+from nabot.text import counted, say, slug_name
 from nabot.tokenizer import load_tokenizer
 
 
@@ -80,7 +80,9 @@ def _told_fixed(fixed: Repaired, report: CheckReport) -> Iterator[str]:
     if fixed.left_out:
         yield say("check.left_out", listing=listing(fixed.left_out, most=None))
     if fixed.repairs:
-        repairs = ", ".join(f"{kind} {counted('count.rows', count)}" for kind, count in fixed.repairs.most_common())
+        repairs = ", ".join(
+            f"{slug_name(kind)} {counted('count.rows', count)}" for kind, count in fixed.repairs.most_common()
+        )
         yield say("check.repairs", repairs=repairs)
     yield say("check.fixed", path=fixed.out, rows=counted("count.rows", fixed.rows))
     if report.faults:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nabot.errors import DataError
-from nabot.text import say
+from nabot.text import say, system_reason
 
 _CHUNK_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 16
@@ -106,7 +106,7 @@ def open_for_reading(path: Path) -> BinaryIO:
     except FileNotFoundError:
         raise DataError(say("data.missing", path=path, folder=path.absolute().parent)) from None
     except OSError as error:
-        raise DataError(say("data.unreadable", path=path, reason=error.strerror or error)) from error
+        raise DataError(say("data.unreadable", path=path, reason=system_reason(error))) from error
 
 
 def _mark_length(encoding: str) -> int:

@@ -28,6 +28,7 @@ from nabot.data.toxicity import toxic_word
 from nabot.data.turns import Converted
 from nabot.data.unwrapping import bare
 from nabot.data.validate import nfc
+from nabot.text import slug_name, tallied
 
 _PLACEHOLDER_LINE = re.compile(
     rf"^[ \t]*(?:(?:input|입력)\s*:\s*)?[<(\[]\s*(?:{PLACEHOLDER})\s*[>)\]][ \t]*$\n?", re.IGNORECASE | re.MULTILINE
@@ -142,14 +143,13 @@ def _placeholder(one: _Text) -> Iterator[Problem]:
 
 def _toxic(one: _Text) -> Iterator[Problem]:
     if one.role in _SPEAKERS and (word := toxic_word(one.text)):
-        yield problem("toxic_word", one.name, seen=excerpt(word.word), category=word.name)
+        yield problem("toxic_word", one.name, seen=excerpt(word.word), category=slug_name(word.name))
 
 
 def _personal(found: Symptoms, one: _Text) -> Iterator[Problem]:
     if kinds := [thing.kind for thing in find(nfc(one.text))]:
         found.personal += kinds
-        seen = ", ".join(f"{kind} {count}" for kind, count in Counter(kinds).items())
-        yield problem("personal_data", one.name, seen=seen)
+        yield problem("personal_data", one.name, seen=tallied(Counter(kinds).items()))
 
 
 def _of_answer(answer: _Text, asked: tuple[str, str]) -> Iterator[Problem]:

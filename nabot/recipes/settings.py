@@ -119,7 +119,7 @@ class Settings:
 
     def _check(self) -> None:
         for key, value in self.as_dict().items():
-            self._require(key, lambda v: not isinstance(v, float) or math.isfinite(v), "a finite number")
+            self._require(key, lambda v: not isinstance(v, float) or math.isfinite(v), say("settings.finite"))
             if isinstance(value, int):
                 self._require(key, lambda v: v >= 0, "≥ 0")
                 self._require(key, lambda v: v < 2**63, "< 2**63")

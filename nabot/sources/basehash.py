@@ -20,7 +20,7 @@ from nabot.sources.extension import ROWS, is_extension, read_extension
 from nabot.sources.local import weight_files
 from nabot.sources.resolving import resolve
 from nabot.sources.store import models_folder
-from nabot.text import say
+from nabot.text import say, system_reason
 
 _CHUNK_BYTES = 1 << 20
 _MAX_HEADER_BYTES = 100_000_000  # what the safetensors format allows
@@ -46,7 +46,7 @@ def base_hash(path: Path) -> str:
     try:
         state = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     except OSError as error:
-        raise CheckpointError(say("sources.unreadable", path=error.filename, reason=error.strerror)) from error
+        raise CheckpointError(say("sources.unreadable", path=error.filename, reason=system_reason(error))) from error
     if not state:
         raise CheckpointError(say("sources.no_weights", path=path))
     cache = models_folder() / ".hashes" / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"

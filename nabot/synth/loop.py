@@ -5,7 +5,7 @@ read in the order of the questions. So what is asked next depends on the answers
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from nabot.synth.asking import INSTANCES, Candidate, Mode, Prompt
 from nabot.synth.budget import UNLIMITED, Budget, Tokens, most_tokens
 from nabot.synth.journal import Journal, prompt_hash
 from nabot.synth.judging import Judge, Kept, Tally
-from nabot.text import say
+from nabot.text import say, tallied
 from nabot.textmodel import Completion, Finish, Sampling
 
 Row = dict[str, Any]
@@ -224,8 +224,7 @@ class Loop:
         self._progress(Progress(len(self.rows), self._plan.count, len(self._journal), spent, cost))
 
     def _barren(self) -> str:
-        reasons: Iterable[tuple[str, int]] = self.tally.dropped.most_common(5)
-        listed = ", ".join(f"{reason} {count}" for reason, count in reasons) or say("data.nothing")
+        listed = tallied(self.tally.dropped.most_common(5)) or say("data.nothing")
         return say("generate.barren", rounds=BARREN_ROUNDS, reasons=listed, seen=" ".join(self._first_words.split()))
 
 

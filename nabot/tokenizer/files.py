@@ -87,7 +87,9 @@ def _json_object(path: Path) -> dict[str, Any]:
     except (ValueError, OSError) as error:
         raise CheckpointError(say("tokenizer.damaged", path=path, reason=error)) from error
     if not isinstance(value, dict):
-        raise CheckpointError(say("tokenizer.damaged", path=path, reason=f"{type(value).__name__}, expected an object"))
+        raise CheckpointError(
+            say("tokenizer.damaged", path=path, reason=say("tokenizer.no_object", seen=type(value).__name__))
+        )
     return value
 
 

@@ -60,7 +60,7 @@ def _checked_tokens(metadata: Mapping[str, Any], path: Path) -> list[str]:
     if not isinstance(tokens, list) or not tokens:
         raise CheckpointError(say("tokenizer.gguf_no_tokens", path=path))
     if len(set(tokens)) != len(tokens):
-        raise CheckpointError(say("tokenizer.damaged", path=path, reason="a token stands in the vocabulary twice"))
+        raise CheckpointError(say("tokenizer.damaged", path=path, reason=say("tokenizer.twice")))
     for key in ("tokenizer.ggml.token_type", "tokenizer.ggml.scores"):
         if key in metadata and len(metadata[key]) != len(tokens):
             reason = f"{len(metadata[key])} values in {key}, expected one for each of {len(tokens)} tokens"
@@ -91,7 +91,7 @@ def _checked_merges(metadata: Mapping[str, Any], known: set[str], path: Path) ->
     for merge in metadata.get("tokenizer.ggml.merges", ()):
         left, _, right = merge.partition(" ")
         if left not in known or right not in known or left + right not in known:
-            raise CheckpointError(say("tokenizer.damaged", path=path, reason=f"the merge {merge!r} is not of tokens"))
+            raise CheckpointError(say("tokenizer.damaged", path=path, reason=say("tokenizer.bad_merge", merge=merge)))
         merges.append((left, right))
     return merges
 
@@ -99,7 +99,7 @@ def _checked_merges(metadata: Mapping[str, Any], known: set[str], path: Path) ->
 def _sentencepiece(metadata: Mapping[str, Any], tokens: list[str], path: Path) -> Backend:
     scores = metadata.get("tokenizer.ggml.scores")
     if not scores:
-        raise CheckpointError(say("tokenizer.damaged", path=path, reason="no tokenizer.ggml.scores"))
+        raise CheckpointError(say("tokenizer.damaged", path=path, reason=say("tokenizer.no_scores")))
     kinds = metadata.get("tokenizer.ggml.token_type", [1] * len(tokens))
     unknown = next((tokens[n] for n, kind in enumerate(kinds) if kind == _UNKNOWN), None)
     merges = _merges_of_scores(tokens, scores, kinds)

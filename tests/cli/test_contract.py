@@ -27,7 +27,7 @@ VERBS = [
 ]  # fmt: skip
 # ids that code puts together: say(f"sampling.field.{name}")
 BUILT = (
-    "compare.column.", "compare.table.", "check.", "count.", "data.fault.", "data.note.", "evals.contestant.", "evals.row.", "evals.verdict.", "exam.sitting_", "generate.ended.", "generate.example.", "import.done.", "make.kind.", "make.stage.", "mix.column.", "report.licences.",
+    "compare.column.", "compare.table.", "check.", "count.", "data.fault.", "data.note.", "evals.contestant.", "evals.row.", "evals.verdict.", "exam.sitting_", "generate.ended.", "generate.example.", "import.done.", "make.kind.", "make.stage.", "mix.column.", "parser.", "report.licences.",
     "report.role.", "sampling.field.", "stats.column.", "stats.language.", "stats.length.", "stats.picture.",
 )  # fmt: skip
 
@@ -94,11 +94,11 @@ def _calls_of_say() -> Iterator[tuple[str, ast.Call]]:
 def _quoted_ids() -> set[str]:
     """Every string of the package that looks like an id, wherever it stands: tables, conditions, templates.
 
-    In text.py, which holds them all, only those that its own functions say.
+    In the tables, which hold them all, only those that its own functions say.
     """
     found = {node.args[0].value for _, node in _calls_of_say() if isinstance(node.args[0], ast.Constant)}
     for path in [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.jinja")]:
-        if path.name != "text.py":
+        if path.name not in ("text.py", "text_ko.py"):
             found |= set(re.findall(r"[\"']([a-z]+(?:\.[a-z0-9_]+)+)[\"']", path.read_text(encoding="utf-8")))
     return found
 

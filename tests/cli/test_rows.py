@@ -1,11 +1,13 @@
 """`nabot data check` as a person sees it."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from tiny_model import conversations, questions, write_rows
 
 from nabot.cli import run
@@ -34,6 +36,23 @@ def test_one_row_and_one_fault_are_singular(tmp_path: Path, capsys: pytest.Captu
     seen = told(capsys, rows(tmp_path, {"prompt": "", "completion": "a"}, count=0), status=1)
     assert "1 row, layout" in seen
     assert "1 row, 1 fault to repair" in seen
+
+
+def test_in_korean_every_line_of_a_check_is_korean(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch):
+    monkeypatch.setenv("NABOT_LANG", "ko")
+    seen = told(capsys, rows(tmp_path, {"prompt": "", "completion": "a"}, KOREAN), status=1)
+    assert "행 102개, 고칠 문제 1건" in seen.splitlines()
+    words = [line for line in seen.splitlines() if re.search("[A-Za-z]{3}", line.replace("rows.jsonl", ""))]
+    assert [line for line in words if not re.search("[가-힣]", line)] == []
+
+
+def test_korean_labels_stand_flush_with_their_bars(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch):
+    monkeypatch.setenv("NABOT_LANG", "ko")
+    seen = told(capsys, rows(tmp_path, KOREAN))
+    bars = [line for line in seen.splitlines() if re.search(r"\(\d+ %\)$", line)]
+    assert len(bars) > 4
+    assert {cell_len(re.split("[█▏▎▍▌▋▊▉]|  0 ", line)[0]) for line in bars} <= {18, 19}
+    assert max(map(cell_len, bars)) <= 80
 
 
 def test_a_good_exam_is_mentioned(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

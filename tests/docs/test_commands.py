@@ -16,7 +16,7 @@ READMES = [*sorted(ROOT.glob("README*.md")), ROOT / "nabot/demo/starter/README.m
 PAGES = [*sorted((ROOT / "docs").glob("**/*.md")), ROOT / "nabot/demo/README.md"]
 _BLOCK = re.compile(r"^ *(?:```|~~~)[^\n]*\n(.*?)^ *(?:```|~~~) *$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"^(?: {4}|\t)(.*)$", re.MULTILINE)
-_COMMAND = re.compile(r"^\s*(?:[$>]|Example:)?\s*(nabot [a-z-].*)$", re.MULTILINE)
+_COMMAND = re.compile(r"^\s*(?:[$>]|Example:|예:)?\s*(nabot [a-z-].*)$", re.MULTILINE)
 _OPTIONAL = re.compile(r"[\[\]…]|\.\.\.")
 
 

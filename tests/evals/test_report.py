@@ -88,6 +88,23 @@ def test_the_folder_holds_the_page_and_exactly_the_figures(tmp_path):
 # the page as a whole
 
 
+def test_a_korean_page_has_no_english_sentence(monkeypatch):
+    monkeypatch.setenv("NABOT_LANG", "ko")
+    korean = report(base={"Sky?": "Blue."}, tuned={"Cat?": "Luna or Admiral.", "Price?": "5,300 won."}, settings={})
+    page = Page(report_page(korean))
+    assert ("html", {"lang": "ko"}) in page.tags
+    ours = [text.replace("Dal Café", "").replace("Luna or Admiral.", "") for text in page.texts]
+    assert [text for text in ours if re.search("[A-Za-z]{3,} [A-Za-z]{2,}", text)] == []
+    assert "정답" in page.text
+
+
+def test_the_figures_are_the_same_in_every_language(tmp_path, monkeypatch):
+    write_report(tmp_path / "en", FULL)
+    monkeypatch.setenv("NABOT_LANG", "ko")
+    write_report(tmp_path / "ko", FULL)
+    assert (tmp_path / "ko/report.json").read_bytes() == (tmp_path / "en/report.json").read_bytes()
+
+
 def test_the_sections_come_in_their_order():
     html = report_page(FULL)
     ids = [attributes["id"] for tag, attributes in Page(html).tags if tag == "h2"]

@@ -17,7 +17,7 @@ from nabot.data.imports.report import KINDS, MASKED, FileReport, ImportReport
 from nabot.data.imports.types import Asked, Changed, Dropped, Format, Item, Reader
 from nabot.data.masking import Mask
 from nabot.errors import ConfigError, DataError
-from nabot.text import near_names, say
+from nabot.text import near_names, say, tallied
 
 HEAD_BYTES = 64 << 10
 COLUMNS = ("question", "answer", "context", "system", "chosen", "rejected", "messages", "tools")
@@ -65,7 +65,7 @@ def import_files(request: ImportRequest, on_file: Callable[[FileReport], None] =
 def _nothing(paths: Sequence[Path], report: ImportReport) -> str:
     """Why there is nothing to write."""
     files = ", ".join(map(str, paths))
-    dropped = ", ".join(f"{reason} {count}" for reason, count in report.dropped.most_common())
+    dropped = tallied(report.dropped.most_common())
     found = "\n".join([*report.passed_over[:FAULTS_LISTED], *filter(None, [listing(report.faults)])])
     return say("import.nothing", files=files, dropped=dropped or say("data.nothing"), found=found).rstrip()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from nabot.data.faults import Fault
 from nabot.data.imports.types import Changed
-from nabot.text import say
+from nabot.text import say, tallied
 
 KINDS = ("conversations", "preferences", "passages")
 MASKED = "masked"  # the list of what was masked, which is written beside them
@@ -52,7 +52,7 @@ class ImportReport:
 
     def told_masked(self) -> str:
         """What was masked, by kind; "" if nothing was to be."""
-        kinds = ", ".join(f"{kind} {count}" for kind, count in self.masked.most_common())
+        kinds = tallied(self.masked.most_common())
         found = say("import.masked", kinds=kinds) if kinds else say("import.nothing_masked")
         return found if self.masks else ""
 
