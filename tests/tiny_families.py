@@ -130,6 +130,7 @@ def write_tiny_gguf(variant: str, path: Path) -> Path:
     writer = gguf.GGUFWriter(path, architecture)
     write_numbers = _write_alibi_numbers if architecture == "mpt" else _write_numbers
     write_numbers(writer, model.config.to_dict(), architecture)
+    _write_vocabulary(writer)
     names = gguf.get_tensor_name_map(number, model.config.num_hidden_layers)
     for name, weight in model.state_dict().items():
         if name == "lm_head.weight" and model.config.tie_word_embeddings:
@@ -144,6 +145,17 @@ def write_tiny_gguf(variant: str, path: Path) -> Path:
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def _write_vocabulary(writer: Any) -> None:
+    """Without one llama.cpp does not load the file."""
+    letters = [chr(number) for number in range(33, 33 + VOCAB - 1)]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list([*letters, letters[0] + letters[1]])
+    writer.add_token_types([1] * VOCAB)
+    writer.add_token_merges([f"{letters[0]} {letters[1]}"])
+    writer.add_eos_token_id(2)
 
 
 def _as_llama_cpp(weight: Tensor, stem: str, config: Any, architecture: str) -> Any:
