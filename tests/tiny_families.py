@@ -42,7 +42,7 @@ _TWO_ROPES = {
     "full_attention": {"rope_type": "linear", "rope_theta": 1e6, "factor": 8.0},
     "sliding_attention": {"rope_type": "default", "rope_theta": 500.0},
 }
-_ALIBI = {"n_heads": 4, "d_model": 64, "n_layers": 4, "max_seq_len": 256, "tie_word_embeddings": True}
+_ALIBI = {"max_seq_len": 256, "tie_word_embeddings": True}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama_yarn": ("llama", {"rope_parameters": _YARN}),
     "llama_dynamic": ("llama", {"rope_parameters": _DYNAMIC}),
@@ -84,7 +84,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "mpt": ("mpt", _ALIBI),
     "mpt_six_heads": (
         "mpt",
-        {**_ALIBI, "n_heads": 6, "d_model": 96, "attn_config": {"clip_qkv": 1.0, "softmax_scale": 0.4}},
+        {**_ALIBI, "num_attention_heads": 6, "hidden_size": 96, "attn_config": {"clip_qkv": 1.0, "softmax_scale": 0.4}},
     ),
 }
 LONGEST = 120

@@ -226,7 +226,8 @@ def _some_at_a_time(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, sight: Sight
 
 
 def _with_bias(visible: Tensor | None, distances: Tensor, slopes: tuple[float, ...], dtype: torch.dtype) -> Tensor:
-    """What is added to scores, −∞ for what is not visible."""
+    """What is added to scores, −∞ for what is not visible; in their dtype, as every kernel takes it. Each query's own
+    distances are rounded in proportion, so that near ones stay exact."""
     bias = _bias(slopes, distances, dtype).to(dtype)
     return bias if visible is None else bias.masked_fill(~visible, -torch.inf)
 
