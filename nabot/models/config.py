@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 RopeKind = Literal["none", "linear", "llama3", "yarn"]
-HeadNorm = Literal["none", "head", "width"]
+HeadNormKind = Literal["none", "head", "width"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class DecoderConfig:
     qkv_bias: bool = False
     out_bias: bool = False
     mlp_bias: bool = False
-    head_norm: HeadNorm = "none"
+    head_norm: HeadNormKind = "none"
     fused: bool = False
     query_scale: float = 1.0
     score_cap: float = 0.0

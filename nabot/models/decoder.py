@@ -1,8 +1,9 @@
-"""The LLaMA family's decoder. In: token ids, out: logits. The whole forward is in this file.
+"""The decoder of LLaMA and of all that differ from it in numbers. In: token ids, out: logits. The whole forward is here.
 
 Pre-norm RMSNorm, rotary embeddings, grouped-query attention, SwiGLU, tied or untied head (Touvron et al. 2023, arXiv
-2302.13971 §2.2; Grattafiori et al. 2024, arXiv 2407.21783 §3.2). Tensor names are those of Hugging Face's
-LlamaForCausalLM, by way of `slots`.
+2302.13971 §2.2; Grattafiori et al. 2024, arXiv 2407.21783 §3.2); as numbers also windows, normed queries and keys, fused
+modules. A family whose layers are built otherwise gives `Decoder` another `block`. Tensor names are those of Hugging
+Face, by way of `slots`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -160,7 +161,6 @@ class Decoder(nn.Module):
 
     block: type[nn.Module] = Block  # (config, layer) → one layer; a family of another structure has its own
     embedding_name, head_name = "model.embed_tokens.weight", "lm_head"
-
     embedding_scale = 1.0  # what every row of the embedding is multiplied by as it is read
 
     checkpoint: Recompute = "none"  # what of a block is computed again in the backward pass, and so not kept for it

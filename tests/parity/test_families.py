@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gguf
 import pytest
 import torch
 from tiny_families import LONGEST, VARIANTS, VOCAB, save_tiny, tiny_theirs, write_tiny_gguf
@@ -15,6 +16,7 @@ from torch.testing import assert_close
 from nabot.adapters import LoraConfig, VirtualConfig, WholeConfig, attach, lora_groups
 from nabot.engine.cache import SlotCache
 from nabot.errors import CheckpointError
+from nabot.export.gguf_adapter import write_gguf_adapter
 from nabot.models.batch import TokenBatch
 from nabot.models.decoder import Decoder
 from nabot.models.families.known import FAMILIES
@@ -199,6 +201,49 @@ def test_virtual_tokens_inside_a_gemma_are_what_its_first_layer_reads(tmp_path: 
     ours = load_decoder(save_tiny("gemma3", tmp_path))
     attach(ours, VirtualConfig(method="prompt", virtual_tokens=4, places="question"), [5, 7, 11, 13])
     assert_close(ours.embed(torch.tensor([VOCAB, VOCAB + 3])), ours.embed(torch.tensor([5, 13])))
+
+
+@pytest.mark.parametrize("variant", ["mistral", "qwen3", "phi3", "exaone4", "gemma3"])
+def test_gguf_adapters_lie_over_the_weights_of_the_gguf_file(variant: str, tmp_path: Path) -> None:
+    """What llama.cpp computes, W + 2 · B A in the order of the file, is what the adapter does here."""
+    base = gguf.GGUFReader(write_tiny_gguf(variant, tmp_path / "base.gguf"))
+    ours = with_adapter(load_decoder(tmp_path / "base.gguf"), LoraConfig(rank=2, alpha=4))
+    write_gguf_adapter(ours, tmp_path / "lora.gguf")
+    laid = {t.name: torch.tensor(t.data) for t in gguf.GGUFReader(tmp_path / "lora.gguf").tensors}
+    learned = {name: (a, b) for group in lora_groups(ours) for name, a, b in group.tensors()}
+    assert len(laid) == 2 * len(learned)
+    writer = GgufForTests(base)
+    for name in {name.rsplit(".", 1)[0] for name in laid}:
+        writer.add(name, 2 * laid[f"{name}.lora_b"] @ laid[f"{name}.lora_a"])
+    fused = load_decoder(writer.write(tmp_path / "fused.gguf"))
+    tokens_BT = random_ids(1, 20)
+    with torch.no_grad():
+        assert_close(fused(tokens_BT), ours(tokens_BT), atol=2e-5, rtol=2e-5)
+
+
+class GgufForTests:
+    """A GGUF file again, with something added to some of its weights."""
+
+    def __init__(self, base: gguf.GGUFReader) -> None:
+        self._base = base
+        self._tensors = {t.name: torch.tensor(t.data) for t in base.tensors}
+
+    def add(self, name: str, change: Tensor) -> None:
+        self._tensors[name] = self._tensors[name] + change
+
+    def write(self, path: Path) -> Path:
+        writer = gguf.GGUFWriter(path, self._base.fields["general.architecture"].contents())
+        for key, field in self._base.fields.items():
+            if key != "general.architecture" and not key.startswith("GGUF."):
+                sub_type = field.types[-1] if len(field.types) > 1 else None
+                writer.add_key_value(key, field.contents(), field.types[0], sub_type)
+        for name, tensor in self._tensors.items():
+            writer.add_tensor(name, tensor.numpy())
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return path
 
 
 # ---- files of one model in several forms
