@@ -203,7 +203,7 @@ def test_virtual_tokens_inside_a_gemma_are_what_its_first_layer_reads(tmp_path: 
     assert_close(ours.embed(torch.tensor([VOCAB, VOCAB + 3])), ours.embed(torch.tensor([5, 13])))
 
 
-@pytest.mark.parametrize("variant", ["mistral", "qwen3", "phi3", "exaone4", "gemma3"])
+@pytest.mark.parametrize("variant", ["mistral", "qwen3", "phi3", "exaone4", "gemma3", "neox", "mpt"])
 def test_gguf_adapters_lie_over_the_weights_of_the_gguf_file(variant: str, tmp_path: Path) -> None:
     """What llama.cpp computes, W + 2 · B A in the order of the file, is what the adapter does here."""
     base = gguf.GGUFReader(write_tiny_gguf(variant, tmp_path / "base.gguf"))
