@@ -380,3 +380,12 @@ def test_an_architecture_without_its_type_is_known_by_its_class(tmp_path: Path) 
 def test_a_field_that_cannot_be_honoured_is_refused(variant: str, changes: Any, told: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=told):
         read_decoder_config(changed(variant, tmp_path, **changes))
+
+
+def test_an_mpt_in_gguf_whose_scores_do_not_fall_with_distance_is_refused(tmp_path: Path) -> None:
+    path = write_tiny_gguf("mpt", tmp_path / "model.gguf")
+    field = gguf.GGUFReader(path, "r+").get_field("mpt.attention.max_alibi_bias")
+    assert field is not None
+    field.parts[field.data[0]][0] = 0
+    with pytest.raises(CheckpointError, match=r"mpt\.attention\.max_alibi_bias is 0\.0"):
+        read_decoder_config(path)
