@@ -13,10 +13,10 @@ from nabot.quoting import QuotingFormatter
 # After a consonant, and after a vowel.
 PARTICLES = {"은": "는", "이": "가", "을": "를", "과": "와", "이라": "라", "으로": "로"}
 _FIRST, _LAST, _FINALS, _RIEUL = "가", "힣", 28, 8  # U+AC00 + 28 · (initial, vowel) + final
-_DIGITS = dict(zip("0123456789", (21, 8, 0, 16, 0, 0, 1, 8, 8, 0), strict=True))  # 영 일 이 삼 사 오 육 칠 팔 구
+_SPOKEN_SIGNS = dict(zip("0123456789%", (21, 8, 0, 16, 0, 0, 1, 8, 8, 0, 0), strict=True))  # 영 일 이 … 구, 퍼센트
 _LETTERS = {"l": _RIEUL, "m": 16, "n": 4, "r": _RIEUL}  # 엘, 엠, 엔, 알; the names of all others end in a vowel
 _CONSONANT = re.compile(r"(?:[aeiouy][bckpt]|[aeiouy]ng|[mn])$")  # 북, 셋, 링, 폼; but 랭크, 테스트, 태그
-_SPOKEN = re.compile(r"[가-힣A-Za-z0-9]+(?=[^가-힣A-Za-z0-9]*$)")  # what quotes and brackets stand around
+_SPOKEN = re.compile(r"[가-힣A-Za-z0-9%]+(?=[^가-힣A-Za-z0-9%]*$)")  # what quotes and brackets stand around
 
 
 def particle(word: str, after_consonant: str) -> str:
@@ -36,8 +36,8 @@ def _final(word: str) -> int:
     last = spoken[-1]
     if _FIRST <= last <= _LAST:
         return (ord(last) - ord(_FIRST)) % _FINALS
-    if last.isdigit():
-        return _DIGITS[last]
+    if last in _SPOKEN_SIGNS:
+        return _SPOKEN_SIGNS[last]
     letters = re.findall("[A-Za-z]+", spoken)[-1]
     if len(letters) == 1 or letters.isupper():
         return _LETTERS.get(last.lower(), 0)

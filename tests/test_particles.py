@@ -28,6 +28,7 @@ def test_a_syllable_with_a_final_consonant_takes_the_form_after_consonants(sylla
         ("GGUF", "을", "를"), ("JSONL", "으로", "로"), ("LLM", "이", "이"), ("CSV", "은", "는"), ("R", "을", "을"),
         ("chat", "은", "은"), ("rank", "은", "는"), ("test", "을", "를"), ("tokenizer.model", "으로", "로"), ("README.md", "이", "가"),
         ("training", "을", "을"), ("cpu", "이라", "라"), ("smollm2", "을", "를"), ("q4_k_m", "이", "이"),
+        ("96 %", "을", "를"), ("3%", "으로", "로"), ("1.5 GB", "이", "가"),
     ],
 )  # fmt: skip
 def test_a_word_gets_the_particle_that_it_is_read_with(word: str, form: str, expected: str) -> None:

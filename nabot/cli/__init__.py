@@ -10,14 +10,14 @@ import sys
 
 def main() -> None:
     """The entry point `nabot`. `--debug` anywhere shows stack traces, `--lang` says the language."""
-    from nabot.cli.language import take_language
+    from nabot.cli.language import take_language, until_end_of_flags
     from nabot.errors import ConfigError
     from nabot.text import say
 
-    arguments = sys.argv[1:]
-    debug = "--debug" in arguments or bool(os.environ.get("NABOT_DEBUG"))
+    flags, behind = until_end_of_flags(sys.argv[1:])
+    debug = "--debug" in flags or bool(os.environ.get("NABOT_DEBUG"))
     try:
-        arguments = take_language([a for a in arguments if a != "--debug"])
+        arguments = take_language([a for a in flags if a != "--debug"] + behind)
     except ConfigError as error:
         print(say("error.prefix", message=error), file=sys.stderr)
         sys.exit(error.exit_status)

@@ -15,21 +15,28 @@ FLAG, VARIABLE = "--lang", "NABOT_LANG"
 
 def take_language(arguments: list[str]) -> list[str]:
     """The arguments without --lang, whose language is used from now on. Raises ConfigError on one that nabot does not speak."""
+    flags, _ = until_end_of_flags(arguments)
     rest, named = _without_flag(arguments)
     if named:
         os.environ[VARIABLE] = _checked(FLAG, named[-1])
     elif wanted := os.environ.get(VARIABLE):
         _checked(VARIABLE, wanted)
-    if "--json" in rest:
+    if "--json" in flags:
         os.environ[VARIABLE] = "en"
     return rest
 
 
-def _without_flag(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The other arguments, and the values of the flag; behind "--" nothing is a flag."""
+def until_end_of_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """(what may be a flag, "--" and all behind it, which never is)."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
+    return arguments[:end], arguments[end:]
+
+
+def _without_flag(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The other arguments, and the values of the flag."""
+    flags, behind = until_end_of_flags(arguments)
     rest, named = [], []
-    words = iter(arguments[:end])
+    words = iter(flags)
     for word in words:
         if word == FLAG:
             named.append(next(words, ""))
@@ -37,7 +44,7 @@ def _without_flag(arguments: list[str]) -> tuple[list[str], list[str]]:
             named.append(word.partition("=")[2])
         else:
             rest.append(word)
-    return rest + arguments[end:], named
+    return rest + behind, named
 
 
 def _checked(origin: str, seen: str) -> str:

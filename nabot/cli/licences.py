@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+from nabot.cli.language import until_end_of_flags
 from nabot.errors import LicenceNotAccepted
 from nabot.text import say
 
@@ -16,8 +17,9 @@ _YES, _NO = ("yes", "y", "예", "네", "ㅇ"), ("no", "n", "아니오", "아니�
 
 def without_accepted(arguments: list[str]) -> tuple[list[str], list[str]]:
     """(the other arguments, the licences named by the flag, which may stand anywhere). Raises ConfigError."""
+    flags, behind = until_end_of_flags(arguments)
     others, names = [], []
-    rest = iter(arguments)
+    rest = iter(flags)
     for argument in rest:
         flag, is_joined, name = argument.partition("=")
         if flag == _FLAG:
@@ -29,7 +31,7 @@ def without_accepted(arguments: list[str]) -> tuple[list[str], list[str]]:
 
         for name in names:
             check_known(name)
-    return others, names
+    return others + behind, names
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ def check_known(licence: str) -> None:
 
 def _accepted() -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError, TypeError):  # nothing was accepted, or the file is damaged: ask again
-        return dict(read_json(_record()))
+        return {name: record for name, record in dict(read_json(_record())).items() if isinstance(record, dict)}
     return {}
 
 

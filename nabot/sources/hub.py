@@ -103,18 +103,21 @@ def _download(wanted: HubName, commit: str, files: list[StoredFile], progress: P
             allow_patterns=[glob.escape(file.name) for file in files],
             tqdm_class=_SilentBar,
         )
-    for file in missing:
-        _check_hash(snapshot / file.name, file.sha256)
+    _check_hashes(snapshot, missing)
 
 
-def _check_hash(path: Path, expected: str | None) -> None:
-    """The hub's client compares sizes alone. A file that is another is deleted, or the next pull would find it here."""
-    if expected is None or (seen := file_sha256(path)) == expected:
-        return
-    blob = path.resolve()
-    path.unlink()
-    blob.unlink(missing_ok=True)  # `path` is a link to it, where the system has links
-    raise UpstreamError(say("sources.changed", name=path.name, seen=seen, expected=expected))
+def _check_hashes(snapshot: Path, files: list[StoredFile]) -> None:
+    """The hub's client compares sizes alone. All that are others are deleted, or the next pull would find them here."""
+    seen = {file: file_sha256(snapshot / file.name) for file in files if file.sha256 is not None}
+    others = [file for file in seen if seen[file] != file.sha256]
+    for file in others:
+        path = snapshot / file.name
+        blob = path.resolve()
+        path.unlink()
+        blob.unlink(missing_ok=True)  # `path` is a link to it, where the system has links
+    if others:
+        first = others[0]
+        raise UpstreamError(say("sources.changed", name=first.name, seen=seen[first], expected=first.sha256))
 
 
 def _snapshot(wanted: HubName, commit: str) -> Path:

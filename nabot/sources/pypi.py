@@ -111,5 +111,8 @@ def _remove_leftovers(home: Path) -> None:
     remove_leftovers(home)
     for scratch in home.glob(f"{_SCRATCH}*"):
         shutil.rmtree(scratch, ignore_errors=True)
+    partial = partial_file(home)
+    if partial.exists() and not partial.stat().st_size:
+        partial.unlink()
     with contextlib.suppress(OSError):  # not there, or there are versions in it
         home.rmdir()

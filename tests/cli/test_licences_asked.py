@@ -39,6 +39,11 @@ def test_the_flag_may_stand_anywhere(arguments: list[str]) -> None:
     assert without_accepted(arguments) == (["pull", "x"], ["gemma"])
 
 
+def test_behind_the_end_of_flags_nothing_is_accepted() -> None:
+    arguments = ["chat", "bots/mine", "--", "--accept-license", "gemma"]
+    assert without_accepted(arguments) == (arguments, [])
+
+
 @pytest.mark.parametrize("arguments", [["--accept-license", "gema"], ["pull", "--accept-license"]])
 def test_an_unknown_or_missing_name_is_refused(arguments: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"no such licence.*Known: gemma"):

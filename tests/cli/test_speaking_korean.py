@@ -112,6 +112,8 @@ def test_the_flag_stands_anywhere_and_is_taken_away(typed: list[str]) -> None:
 def test_behind_two_dashes_nothing_is_a_flag() -> None:
     assert take_language(["list", "--", "--lang", "ko"]) == ["list", "--", "--lang", "ko"]
     assert language() == "en"
+    take_language(["chat", "--lang", "ko", "--", "--json"])
+    assert language() == "ko"
 
 
 @pytest.mark.parametrize("typed", [["--lang", "fr"], ["--lang="], ["list", "--lang"]], ids=" ".join)

@@ -332,6 +332,52 @@ def test_a_prefix_before_alibi_takes_positions_as_in_transformers(tmp_path: Path
     assert_close_enough(ours(ids), tiny_theirs("mpt_six_heads")(ids, past_key_values=cache).logits)
 
 
+def test_a_yarn_without_its_factor_stretches_to_all_positions(tmp_path: Path) -> None:
+    said = dict(tiny_theirs("llama_yarn").config.rope_parameters)
+    expected = read_decoder_config(changed("llama_yarn", tmp_path, rope_parameters={**said, "factor": 256 / 64}))
+    folder = changed("llama_yarn", tmp_path, rope_parameters={**said, "factor": None})
+    assert read_decoder_config(folder) == expected
+
+
+def test_the_factor_of_a_longrope_is_used_as_transformers_uses_it(tmp_path: Path) -> None:
+    from transformers import AutoConfig
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    said = dict(tiny_theirs("phi3_longrope").config.rope_parameters)
+    folder = changed("phi3_longrope", tmp_path, rope_parameters={**said, "factor": 16.0})
+    _, theirs = ROPE_INIT_FUNCTIONS["longrope"](AutoConfig.from_pretrained(folder), None)
+    rope = read_decoder_config(folder).rope
+    assert rope is not None
+    assert rope.attention_factor == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize("variant", ["mistral", "qwen2", "qwen3", "phi3", "olmo2", "exaone4", "gemma2", "gemma3"])
+def test_what_config_json_leaves_out_is_as_transformers_has_it(variant: str, tmp_path: Path) -> None:
+    from transformers import AutoConfig
+
+    folder = changed(variant, tmp_path, rms_norm_eps=None, sliding_window=None, tie_word_embeddings=None)
+    theirs, ours = AutoConfig.from_pretrained(folder), read_decoder_config(folder)
+    assert ours.norm_eps == theirs.rms_norm_eps
+    assert ours.tie_embeddings == theirs.tie_word_embeddings
+    assert (ours.local.window if ours.local else None) == getattr(theirs, "sliding_window", None)
+
+
+def test_the_head_of_a_gemma_that_sees_pictures_is_tied_as_the_whole_model_says(tmp_path: Path) -> None:
+    inner = json.loads((changed("gemma3", tmp_path) / "config.json").read_text(encoding="utf-8"))
+    for said, expected in (({}, True), ({"tie_word_embeddings": False}, False)):
+        whole = {"model_type": "gemma3", "text_config": inner, **said}
+        (tmp_path / "config.json").write_text(json.dumps(whole), encoding="utf-8")
+        assert read_decoder_config(tmp_path).tie_embeddings is expected
+
+
+def test_a_gguf_file_of_gemma_2_that_tells_no_window_has_that_of_the_paper(tmp_path: Path) -> None:
+    base = gguf.GGUFReader(write_tiny_gguf("gemma2", tmp_path / "base.gguf"))
+    del base.fields["gemma2.attention.sliding_window"]
+    local = read_decoder_config(GgufForTests(base).write(tmp_path / "early.gguf")).local
+    assert local is not None
+    assert (local.window, local.layers) == (4096, (True, False, True, False))
+
+
 # ---- what is refused
 
 
@@ -355,6 +401,20 @@ def test_an_architecture_without_its_type_is_known_by_its_class(tmp_path: Path) 
         ("qwen3", {"layer_types": ["full_attention"] * 3 + ["linear_attention"]}, "layer_types is 'linear_attention'"),
         ("exaone4", {"layer_types": ["full_attention"] * 3}, "layer_types is 3"),
         ("phi3", {"partial_rotary_factor": 0.75}, "partial_rotary_factor is 0.75"),
+        (
+            "phi3",
+            {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.75}},
+            "partial_rotary_factor is 0.75",
+        ),
+        (
+            "phi3_longrope",
+            {"rope_parameters": {"rope_type": "longrope", "short_factor": [1.0] * 6, "long_factor": [1.0] * 6}},
+            "short_factor is 6",
+        ),
+        ("qwen2", {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "rope_scaling is .*'yarn'"),
+        ("qwen2", {"rope_parameters": {"full_attention": {"rope_theta": 5.0}}}, "rope_parameters is 'full_attention'"),
+        ("qwen2", {"rope_parameters": {"rope_type": "linear"}}, "field factor is missing"),
+        ("llama_yarn", {"rope_parameters": {"rope_type": "llama3", "factor": 8.0}}, "field low_freq_factor is missing"),
         (
             "llama_yarn",
             {"rope_parameters": {"rope_type": "yarn", "factor": 2.0, "truncate": False}},

@@ -84,9 +84,10 @@ def test_terms_that_have_changed_are_asked_about_again():
         ask(PAGE.replace("First", "Another"))
 
 
-def test_a_damaged_record_of_acceptances_asks_again(home):
+@pytest.mark.parametrize("text", ["{", "[]", '{"gemma": true}'])
+def test_a_damaged_record_of_acceptances_asks_again(text, home):
     (home / "licences").mkdir(parents=True)
-    (home / "licences" / "accepted.json").write_text("{", encoding="utf-8")
+    (home / "licences" / "accepted.json").write_text(text, encoding="utf-8")
     with pytest.raises(LicenceNotAccepted):
         ask()
 

@@ -181,6 +181,17 @@ def test_a_file_with_another_hash_is_refused_and_fetched_again(hub):
     assert (resolve("hf:org/tiny").path / "model.safetensors").read_bytes() == HEADER
 
 
+def test_every_file_with_another_hash_is_fetched_again(hub):
+    rotten = ("model-1-of-2.safetensors", "model-2-of-2.safetensors")
+    hub.repositories["org/two"] = Repository(sharded(), rotten=rotten)
+    with pytest.raises(UpstreamError, match="this is not the file"):
+        resolve("hf:org/two")
+    hub.repositories["org/two"] = Repository(sharded())
+    hub.asked.log.clear()
+    resolve("hf:org/two")
+    assert hub.asked.files() == sorted(rotten)
+
+
 def test_the_token_of_the_environment_is_shown(hub, monkeypatch):
     hub.repositories["org/tiny"] = Repository(LAYOUT, token="hf_right", gated=True)
     monkeypatch.setenv("HF_TOKEN", "hf_right")

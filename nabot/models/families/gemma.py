@@ -15,6 +15,7 @@ from nabot.models.families.gguf_metadata import GgufMetadata
 from nabot.models.gemma import Gemma
 
 _PERIODS = {"gemma2": 2, "gemma3": 6}  # every so many layers one is global
+_WINDOWS = {"gemma2": 4096, "gemma3": 0}  # where a GGUF file tells none, as the first ones of Gemma 2; so llama.cpp
 _SCALED_BY_WIDTH = {"gemma2": 46, "gemma3": 62}  # layers of the 27B, whose queries are scaled by D / H instead of E
 _DEFAULTS: dict[str, Any] = {
     "num_attention_heads": 8,
@@ -39,16 +40,19 @@ def _gemma2_from_json(json: ConfigJson) -> DecoderConfig:
 def _gemma3_from_json(json: ConfigJson, family: str = "gemma3_text") -> DecoderConfig:
     json = ConfigJson({**_GEMMA3, **json.raw}, json.path)
     json.refuse_unless("attn_logit_softcapping", None)
-    config = _common(json, family, json.get("sliding_window_pattern", _PERIODS["gemma3"]))
+    without_rope = ConfigJson({**json.raw, "rope_parameters": None, "rope_scaling": None}, json.path)
+    config = _common(without_rope, family, json.get("sliding_window_pattern", _PERIODS["gemma3"]))
     config = replace(config, head_norm="head", logit_cap=json.get("final_logit_softcapping", 0.0))
     new = json.get("rope_parameters", {})
-    of_global = new.get("full_attention") or json.get("rope_scaling", {})
+    of_global = {**(new.get("full_attention") or {}), **json.get("rope_scaling", {})}
     of_local = {"rope_theta": json.get("rope_local_base_freq", _LOCAL_THETA), **(new.get("sliding_attention") or {})}
     return _with_ropes(config, json.rope_from(of_global, _GLOBAL_THETA), json.rope_from(of_local))
 
 
 def _with_pictures_from_json(json: ConfigJson) -> DecoderConfig:
-    return _gemma3_from_json(ConfigJson(json["text_config"], json.path), "gemma3")
+    json.refuse_unless("quantization_config", None)
+    tied = {"tie_word_embeddings": json.get("tie_word_embeddings", True)}  # the head is not the inner model's
+    return _gemma3_from_json(ConfigJson({**json["text_config"], **tied}, json.path), "gemma3")
 
 
 def _common(json: ConfigJson, family: str, period: int) -> DecoderConfig:
@@ -88,7 +92,7 @@ def _common_of_gguf(metadata: GgufMetadata, family: str, architecture: str) -> D
     config = metadata.common(family)
     by_width = config.num_layers == _SCALED_BY_WIDTH[architecture]
     scalar = config.width / config.num_heads if by_width else config.head_width
-    local = metadata.local(_PERIODS[architecture], config.rope)
+    local = metadata.local(_PERIODS[architecture], config.rope, _WINDOWS[architecture])
     return replace(config, query_scale=(scalar / config.head_width) ** -0.5, local=local)
 
 

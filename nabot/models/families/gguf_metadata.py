@@ -77,6 +77,7 @@ class GgufMetadata:
         heads, width = self.number("attention.head_count"), self.number("embedding_length")
         head_width = self.number("attention.key_length", width // heads)
         self.refuse_unless("expert_count", 0)
+        self.refuse_unless("attention.causal", True)
         self.refuse_unless("rope.dimension_count", rotary_width or head_width)
         self.refuse_unless("attention.value_length", head_width)
         embedding = self._file.tensors.get("token_embd.weight")
@@ -109,7 +110,9 @@ class GgufMetadata:
         theta = self.real("rope.freq_base", default_theta)
         if kind == "yarn":
             return self._yarn(theta, factor)
-        return RopeConfig(theta, kind="llama3" if divisors else kind, factor=factor, divisors=divisors)
+        length = self.real("rope.scaling.attn_factor", 1.0)  # llama.cpp multiplies by it whatever the kind
+        kind = "llama3" if divisors else kind
+        return RopeConfig(theta, kind=kind, factor=factor, divisors=divisors, attention_factor=length)
 
     def _yarn(self, theta: float, factor: float) -> RopeConfig:
         self.refuse_unless("rope.scaling.yarn_ext_factor", 1.0)
@@ -125,9 +128,9 @@ class GgufMetadata:
             attention_factor=said * (0.1 * math.log(max(factor, 1.0)) + 1),
         )
 
-    def local(self, period: int, rope: RopeConfig | None) -> Local | None:
+    def local(self, period: int, rope: RopeConfig | None, default_window: int = 0) -> Local | None:
         """The layers that have a window: where the file does not tell, all but every `period`-th; 0: none."""
-        window, count = self.get("attention.sliding_window", 0), self.number("block_count")
+        window, count = self.get("attention.sliding_window", default_window), self.number("block_count")
         said = self.get("attention.sliding_window_pattern", period)
         if isinstance(said, int):
             layers = tuple(said > 0 and (layer + 1) % said != 0 for layer in range(count))

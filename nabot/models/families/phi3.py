@@ -17,16 +17,19 @@ _SHORT, _LONG = "rope_factors_short.weight", "rope_factors_long.weight"
 
 def _from_json(json: ConfigJson) -> DecoderConfig:
     json.refuse_unless("hidden_act", "silu")
-    parameters = json.get("rope_parameters", json.get("rope_scaling", {}))
+    json = ConfigJson({"rms_norm_eps": 1e-5, **json.raw}, json.path)
+    parameters = json.rope_parameters()
     kind = parameters.get("rope_type") or parameters.get("type")
     if kind not in ("longrope", "su", "yarn"):  # all three mean this, says transformers
         config = json.common("phi3")
     else:
-        plain = {"rope_type": "default", "rope_theta": parameters.get("rope_theta")}
-        common = ConfigJson({**json.raw, "rope_parameters": plain}, json.path).common("phi3")
+        plain = {**parameters, "rope_type": "default"}
+        common = ConfigJson({**json.raw, "rope_parameters": plain, "rope_scaling": None}, json.path).common("phi3")
         first = json["original_max_position_embeddings"]
-        factor = parameters.get("attention_factor") or _attention_factor(common.max_positions / first, first)
+        stretch = parameters.get("factor") or common.max_positions / first
+        factor = parameters.get("attention_factor") or _attention_factor(stretch, first)
         short = tuple(map(float, parameters["short_factor"]))
+        json.refuse_length("short_factor", short, common.head_width // 2)
         config = _within(common, first, short, factor)
     return replace(config, fused=True, local=json.local(json.get("sliding_window"), lambda layer: True, config.rope))
 
