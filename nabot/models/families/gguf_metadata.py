@@ -111,8 +111,9 @@ class GgufMetadata:
         if kind == "yarn":
             return self._yarn(theta, factor)
         length = self.real("rope.scaling.attn_factor", 1.0)  # llama.cpp multiplies by it whatever the kind
-        kind = "llama3" if divisors else kind
-        return RopeConfig(theta, kind=kind, factor=factor, divisors=divisors, attention_factor=length)
+        return RopeConfig(
+            theta, kind="llama3" if divisors else kind, factor=factor, divisors=divisors, attention_factor=length
+        )
 
     def _yarn(self, theta: float, factor: float) -> RopeConfig:
         self.refuse_unless("rope.scaling.yarn_ext_factor", 1.0)

@@ -15,13 +15,11 @@ from nabot.models.neox import Neox
 
 def _from_json(json: ConfigJson) -> DecoderConfig:
     json.refuse_unless("hidden_act", "gelu")
-    parameters = json.get("rope_parameters", json.get("rope_scaling", {}))
-    part = parameters.get("partial_rotary_factor", json.get("rotary_pct", 0.25))
-    plain = {
-        "partial_rotary_factor": None,
-        "num_key_value_heads": None,
-    }  # it says the first otherwise, and has all heads
-    config = ConfigJson({**json.raw, **plain}, json.path).common("gpt_neox")
+    parameters = dict(json.rope_parameters())
+    part = parameters.pop("partial_rotary_factor", json.get("rotary_pct", 0.25))
+    # what turns is said here; and it has all heads
+    others = dict.fromkeys(("partial_rotary_factor", "rope_parameters", "rope_scaling", "num_key_value_heads"))
+    config = ConfigJson({**json.raw, **others}, json.path).common("gpt_neox")
     rotary_width, bias = int(part * config.head_width), json.get("attention_bias", True)
     rope = json.rope_from(parameters, json.get("rotary_emb_base", 10_000.0)) if rotary_width else None
     config = replace(config, rope=rope, rotary_width=rotary_width, qkv_bias=bias, out_bias=bias)
