@@ -820,7 +820,7 @@ ENGLISH: dict[str, str] = {
     "help.make_language": "Keep questions in this language alone; otherwise each document is asked about in its own.",
     "help.mask": "Put placeholders in place of names in chats, phone and resident numbers, e-mail, cards, accounts, addresses; list what was masked beside --out.",
     "help.row": "Which row, from 1.",
-    "help.template": "Chat template: model (the model's own), alpaca, chatml, llama2, llama3.",
+    "help.template": "Chat template: model (the model's own), alpaca, chatml, gemma, llama2, llama3.",
     "help.system": "System prompt of the bot.",
     "help.tune": "Tune a model on your rows: a new bot.\n\nExample: nabot tune rows.jsonl --base smollm2 --out bots/mine",
     "help.out": "Folder of the new bot.",

@@ -106,7 +106,7 @@ def test_a_model_without_bos_gets_none_from_built_in_templates() -> None:
 @pytest.mark.parametrize("name", BUILTIN)
 def test_answers_and_their_end_tokens_are_learned_and_nothing_else(name: str, kind: str) -> None:
     renderer = builtin(name, kind)
-    end = {"chatml": "<|im_end|>", "llama3": "<|eot_id|>"}.get(name, "</s>")
+    end = {"chatml": "<|im_end|>", "gemma": "<end_of_turn>", "llama3": "<|eot_id|>"}.get(name, "</s>")
     row = renderer.training(MULTI)
     assert learned(renderer, row) == [f"안녕 😀{end}", f"\n two lines\n{end}"]
     assert len(row.ids) == len(row.trained)
@@ -333,5 +333,5 @@ def test_an_unknown_template_names_the_nearest() -> None:
 
 
 def test_a_model_without_a_template_says_which_there_are() -> None:
-    with pytest.raises(ConfigError, match="alpaca, chatml, llama2, llama3"):
+    with pytest.raises(ConfigError, match="alpaca, chatml, gemma, llama2, llama3"):
         ChatTemplate.named("model", tokenizer())
