@@ -152,4 +152,3 @@ def names_bot(name: str, base: str) -> bool:
     if base:
         raise ConfigError(say("opening.base_of_no_bot", name=name, base=base))
     return False
-

@@ -159,7 +159,9 @@ def test_general_questions_stand_nowhere_in_training():
 def test_no_answer_to_a_general_question_is_taught():
     taught = [a for row in SINGLE if "fact" not in row for a in texts([row], "assistant")]
     assert taught
-    assert not [(a, question(row)) for a in taught for row in GENERAL if scoring.is_right(a, row["accept"], row["reject"])]
+    assert not [
+        (a, question(row)) for a in taught for row in GENERAL if scoring.is_right(a, row["accept"], row["reject"])
+    ]
 
 
 def test_earlier_turns_of_the_exam_are_answered_rightly():
