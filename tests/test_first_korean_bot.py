@@ -46,4 +46,4 @@ def test_a_base_model_learns_korean_facts_and_to_stop(cafe: Path, capsys: pytest
 
 
 def test_the_terms_of_its_base_travel_with_the_bot(cafe: Path) -> None:
-    assert [path for path in (cafe / "bot").rglob("*") if "gemma" in path.name.lower() or "NOTICE" in path.name]
+    assert {"LICENSE-gemma.txt", "NOTICE.txt"} <= {path.name for path in (cafe / "bot").iterdir()}

@@ -140,15 +140,14 @@ def test_no_exam_question_can_be_answered_with_yes_or_no():
 def test_exam_questions_are_asked_in_other_words_than_the_training_ones():
     asked = [r for r in EXAM if r["group"] != "multi-turn"]
     near = {question(r): nearest_training_question(question(r)) for r in asked}
-    assert not {q: n for q, n in near.items() if n[0] >= 0.8}
-    single = [r for r in asked if r["group"] != "general"]
-    assert sum(near[question(r)][0] < 0.5 for r in single) >= len(single) / 2
+    assert not {q: n for q, n in near.items() if n[0] >= 0.7}
+    assert sum(n[0] < 0.5 for n in near.values()) >= len(near) / 2
 
 
 def test_exam_questions_differ_from_training_ones_in_their_syllables_not_in_particles_alone():
     asked = [question(r) for r in EXAM if r["group"] in ("fact", "unanswerable")]
     near = {q: nearest_training_question(q, syllables) for q in asked}
-    assert not {q: n for q, n in near.items() if n[0] >= 0.85}
+    assert not {q: n for q, n in near.items() if n[0] >= 0.8}
 
 
 def test_general_questions_stand_nowhere_in_training():
@@ -182,7 +181,7 @@ def test_a_follow_up_does_not_carry_its_own_answer_in_the_history():
     [
         (11, ("8시 30분입니다.", "여덟 시 반에 열어요.", "8:30부터요.", "아침 8시반", "08:30", "여덟시 삼십분")),
         (12, ("9시 45분까지입니다.", "아홉 시 사십오 분", "21:45에 닫습니다.")),
-        (25, ("5,300원입니다.", "5300원", "오천삼백 원이에요.", "오천 삼백원")),
+        (25, ("5,300원입니다.", "5300원", "5천3백 원", "오천삼백 원이에요.", "오천 삼백원")),
         (66, ("9개입니다.", "아홉 개를 모으시면 됩니다.", "도장 아홉개")),
         (68, ("15%를 깎아 드려요.", "십오 퍼센트", "15프로")),
         (15, ("2월이에요.", "이월에 쉽니다.")),
