@@ -24,12 +24,12 @@ class Demo:
 
     folder: str  # in nabot/demo
     base: str
-    epochs: str  # not minutes, so that a slow machine learns as much
+    tuning: tuple[str, ...]  # by epochs, not minutes, so that a slow machine learns as much
     bot: Path
 
 
-ENGLISH = Demo(".", "smollm2", "3.5", Path("bots/dal-cafe"))
-KOREAN = Demo("ko", "gemma3-270m", "3.5", Path("bots/dorongi"))
+ENGLISH = Demo(".", "smollm2", ("--epochs", "3.5"), Path("bots/dal-cafe"))
+KOREAN = Demo("ko", "gemma3-270m", ("--epochs", "2", "--set", "batch_size=4"), Path("bots/dorongi"))
 
 
 def chosen_demo() -> Demo:
@@ -49,8 +49,7 @@ def run_demo(demo: Demo, out: Path | None, *, force: bool) -> None:
     elif is_unfinished(out) and not force:
         _step("tune", "--resume", str(out))
     else:
-        more = ["--epochs", demo.epochs, *(["--force"] if force else [])]
-        _step("tune", rows, "--base", demo.base, "--out", str(out), *more)
+        _step("tune", rows, "--base", demo.base, "--out", str(out), *demo.tuning, *(["--force"] if force else []))
     _step("exam", str(out), exam, "--facts", facts)
     if sys.stdin.isatty() and sys.stdout.isatty():
         _step("chat", str(out))
