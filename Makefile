@@ -9,7 +9,7 @@ ifeq ($(TORCH),cpu)
 TORCH_INDEX := --index-url https://download.pytorch.org/whl/cpu
 endif
 
-.PHONY: setup demo test test-slow check fix bench docs size clean
+.PHONY: setup demo demo-ko test test-slow check fix bench docs size clean
 
 setup: $(VENV)/.core
 
@@ -31,6 +31,10 @@ $(VENV)/.bench: $(VENV)/.dev
 
 demo: $(VENV)/.core
 	$(BIN)/nabot demo
+
+# Its model has terms of use, which nabot asks about once; nothing here accepts them for anybody.
+demo-ko: $(VENV)/.core
+	NABOT_LANG=ko $(BIN)/nabot demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest

@@ -129,6 +129,39 @@ def test_llama2_writes_its_published_format_without_a_space_before_the_answer() 
     assert row.text == first + "<s>[INST] Tea? [/INST]Yes</s>"
 
 
+def test_gemma_is_as_google_published_it() -> None:
+    rows = ("system", "짧게."), ("user", "안녕?"), ("assistant", "네."), ("user", "차?"), ("assistant", "네")
+    row = builtin("gemma", adds_bos=True).training(Conversation(tuple(Message(*turn) for turn in rows)))
+    # https://ai.google.dev/gemma/docs/core/prompt-structure: a system prompt has no role; it stands before a question
+    assert row.text == (
+        "<s><start_of_turn>user\n짧게.\n\n안녕?<end_of_turn>\n<start_of_turn>model\n네.<end_of_turn>\n"
+        "<start_of_turn>user\n차?<end_of_turn>\n<start_of_turn>model\n네<end_of_turn>\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("marks", "name", "end"),
+    [
+        (("<start_of_turn>", "<end_of_turn>"), "gemma", "<end_of_turn>"),
+        (("<|im_start|>", "<|im_end|>"), "chatml", "<|im_end|>"),
+        (("<|im_end|>", "<end_of_turn>"), "alpaca", "</s>"),
+        ((), "alpaca", "</s>"),
+    ],
+)
+def test_a_base_gets_the_template_whose_marks_it_has_as_tokens(marks: tuple[str, ...], name: str, end: str) -> None:
+    backend = sentencepiece(marks=("<s>", "</s>", *marks))
+    parts = TokenizerParts(
+        backend, backend.token_to_id("<s>"), backend.token_to_id("</s>"), add_bos=True, named_tokens=NAMED
+    )
+    renderer = Renderer(ChatTemplate.named("", Tokenizer(parts)), Tokenizer(parts))
+    assert renderer.template.name == name
+    assert learned(renderer, renderer.training(ask("a", "b"))) == ["b" + end]
+
+
+def test_a_models_own_template_goes_before_its_marks() -> None:
+    assert ChatTemplate.named("", tokenizer(template="{{ messages[0].content }}")).name == "model"
+
+
 def test_a_model_without_bos_gets_none_from_built_in_templates() -> None:
     conversation = ask("Hi", "Hello")
     for name in ("alpaca", "llama2", "llama3"):
@@ -140,7 +173,7 @@ def test_a_model_without_bos_gets_none_from_built_in_templates() -> None:
 @pytest.mark.parametrize("name", BUILTIN)
 def test_answers_and_their_end_tokens_are_learned_and_nothing_else(name: str, kind: str) -> None:
     renderer = builtin(name, kind)
-    end = {"chatml": "<|im_end|>", "llama3": "<|eot_id|>"}.get(name, "</s>")
+    end = {"chatml": "<|im_end|>", "gemma": "<end_of_turn>", "llama3": "<|eot_id|>"}.get(name, "</s>")
     row = renderer.training(MULTI)
     space = " " if name == "koalpaca" else ""  # which its models were trained to write
     assert learned(renderer, row) == [f"{space}안녕 😀{end}", f"{space}\n two lines\n{end}"]
@@ -368,5 +401,7 @@ def test_an_unknown_template_names_the_nearest() -> None:
 
 
 def test_a_model_without_a_template_says_which_there_are() -> None:
-    with pytest.raises(ConfigError, match="alpaca, alpaca-lora, chatml, koalpaca, koalpaca-llama, llama2, llama3"):
+    with pytest.raises(
+        ConfigError, match="alpaca, alpaca-lora, chatml, gemma, koalpaca, koalpaca-llama, llama2, llama3"
+    ):
         ChatTemplate.named("model", tokenizer())

@@ -306,12 +306,12 @@ def tokenizer_extend(
 
 @app.command(help=say("help.demo"))
 def demo(
-    out: Annotated[Path, typer.Option("--out", metavar="BOT", help=say("help.out"))] = Path("bots/dal-cafe"),
+    out: Annotated[Path | None, typer.Option("--out", metavar="BOT", help=say("help.demo_out"))] = None,
     force: Force = False,
 ) -> None:
-    from nabot.cli.demo import run_demo
+    from nabot.cli.demo import chosen_demo, run_demo
 
-    run_demo(out, force=force)
+    run_demo(chosen_demo(), out, force=force)
 
 
 @app.command("list", help=say("help.list"))

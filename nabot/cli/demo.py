@@ -1,11 +1,13 @@
-"""`nabot demo`: the whole road on the demo café's data. In: a folder for the bot, out: the bot, and a chat with it.
+"""`nabot demo`: the whole road on a demo café's data. In: a folder for the bot, out: the bot, and a chat with it.
 
-It runs nothing but the verbs, each printed as a person would type it for their own data.
+It runs nothing but the verbs, each printed as a person would type it for their own data. Which café it is, only a person
+says: the locale of their system changes no demo.
 """
 
 import os
 import shlex
 import sys
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,21 +17,39 @@ from nabot.cli.hints import hint_at_korean_base
 from nabot.cli.output import tell
 from nabot.text import say
 
-_BASE, _EPOCHS = "smollm2", "3.5"  # epochs, not minutes, so that a slow machine learns as much
+
+@dataclass(frozen=True)
+class Demo:
+    """A café, and what becomes its bot."""
+
+    folder: str  # in nabot/demo
+    base: str
+    tuning: tuple[str, ...]  # by epochs, not minutes, so that a slow machine learns as much
+    bot: Path
 
 
-def run_demo(out: Path, *, force: bool) -> None:
+ENGLISH = Demo(".", "smollm2", ("--epochs", "3.5"), Path("bots/dal-cafe"))
+KOREAN = Demo("ko", "gemma3-270m", ("--epochs", "2", "--set", "batch_size=4"), Path("bots/dorongi"))
+
+
+def chosen_demo() -> Demo:
+    """By the language that was asked for."""
+    return KOREAN if os.environ.get("NABOT_LANG", "").lower().startswith("ko") else ENGLISH
+
+
+def run_demo(demo: Demo, out: Path | None, *, force: bool) -> None:
     """Pulls, checks, tunes, examines, chats; a bot that is there already is not tuned again unless `force`."""
-    rows, facts, exam = (_short(name) for name in ("conversations.jsonl", "facts.md", "exam.jsonl"))
-    hint_at_korean_base(_BASE)
-    _step("pull", _BASE)
+    out = out or demo.bot
+    rows, facts, exam = (_short(demo, name) for name in ("conversations.jsonl", "facts.md", "exam.jsonl"))
+    hint_at_korean_base(demo.base)
+    _step("pull", demo.base)
     _step("data", "check", rows, "--exam", exam)
     if is_finished(out) and not force:
         tell(say("demo.already_tuned", out=out))
     elif is_unfinished(out) and not force:
         _step("tune", "--resume", str(out))
     else:
-        _step("tune", rows, "--base", _BASE, "--out", str(out), "--epochs", _EPOCHS, *(["--force"] if force else []))
+        _step("tune", rows, "--base", demo.base, "--out", str(out), *demo.tuning, *(["--force"] if force else []))
     _step("exam", str(out), exam, "--facts", facts)
     if sys.stdin.isatty() and sys.stdout.isatty():
         _step("chat", str(out))
@@ -45,9 +65,9 @@ def _step(*arguments: str) -> None:
         raise SystemExit(status)
 
 
-def _short(name: str) -> str:
+def _short(demo: Demo, name: str) -> str:
     """The demo's file, relative to where the person stands if that is shorter."""
-    path = str(files("nabot") / "demo" / name)
+    path = os.path.normpath(str(files("nabot") / "demo" / demo.folder / name))
     try:
         near = os.path.relpath(path)
     except ValueError:  # another drive, on Windows

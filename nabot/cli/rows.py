@@ -13,7 +13,7 @@ from nabot.data.files import Scan, scan_file
 from nabot.data.judged import JudgedRow
 from nabot.data.repair import Fit, Repaired, repair
 from nabot.errors import ConfigError, DataError, NabotError
-from nabot.rendering import BUILTIN, OWN, ChatTemplate, Rendered, Renderer, render_coloured
+from nabot.rendering import ChatTemplate, Rendered, Renderer, render_coloured
 from nabot.sources import registry, resolve
 from nabot.text import counted, say, slug_name
 from nabot.tokenizer import load_tokenizer
@@ -159,5 +159,4 @@ def renderer_of(base: str, *, template: str, system: str) -> Renderer:
     with pulling() as progress:
         model = resolve(base, progress=progress)
     tokenizer = load_tokenizer(model.path)
-    name = template or (OWN if tokenizer.chat_template else BUILTIN[0])
-    return Renderer(ChatTemplate.named(name, tokenizer), tokenizer, system)
+    return Renderer(ChatTemplate.named(template, tokenizer), tokenizer, system)

@@ -139,7 +139,8 @@ def _ask_everyday_questions(asked: Comparison) -> None:
             forms.add((settings.weights_dtype, train.base_bits, train.device))
     for dtype, base_bits, device in sorted(forms):
         opened = open_source(asked.base, dtype=dtype, device=device, base_bits=base_bits)
-        answers_of_base(opened, everyday_questions(), base_bits)
+        if opened.tokenizer.chat_template:  # others are not rehearsed
+            answers_of_base(opened, everyday_questions(), base_bits)
 
 
 def _own_pairs(method: str, pairs: Mapping[str, Value]) -> dict[str, Value]:

@@ -17,7 +17,7 @@ from nabot.models.decoder import Decoder
 from nabot.models.loading import load_decoder, read_decoder_config
 from nabot.models.precision import choose_device, choose_dtype
 from nabot.models.quantised import pack_ahead, quantise
-from nabot.rendering import BUILTIN, OWN, ChatTemplate, Renderer
+from nabot.rendering import ChatTemplate, Renderer
 from nabot.sources import Model, Progress, base_hash, resolve
 from nabot.text import say
 from nabot.textmodel import Sampling
@@ -81,13 +81,13 @@ def open_source(
     clock: Callable[[], datetime] = datetime.now,
     progress: Progress | None = None,
 ) -> Opened:
-    """A model as it is, with its own chat template (or the named one; Alpaca's if it has none).
+    """A model as it is, with its own chat template (or the named one; what suits it if it has none).
 
     `base_bits`: how its frozen linears are held, see `load_decoder`.
     """
     model = resolve(source, progress=progress)
     tokenizer = load_tokenizer(model.path)
-    chosen = ChatTemplate.named(template or default_template(tokenizer), tokenizer)
+    chosen = ChatTemplate.named(template, tokenizer)
     place = choose_device(device)
     check_fits(tokenizer, read_decoder_config(model.path).vocab_size, model.path)
     decoder = load_decoder(model.path, dtype=choose_dtype(dtype, place), device=place, base_bits=base_bits)
@@ -152,8 +152,3 @@ def names_bot(name: str, base: str) -> bool:
     if base:
         raise ConfigError(say("opening.base_of_no_bot", name=name, base=base))
     return False
-
-
-def default_template(tokenizer: Tokenizer) -> str:
-    """The model's own template, or Alpaca's, which needs no special tokens, for a base model."""
-    return OWN if tokenizer.chat_template else BUILTIN[0]

@@ -129,6 +129,8 @@ def tune(request: TuneRequest, watcher: Watcher = Watcher()) -> dict[str, Any]:
     chosen = {**asdict(ready.adapter), "method": method, "dtype": dtype, "learning_rate": rate, "epochs": epochs}
     if isinstance(ready.adapter, VirtualConfig):
         chosen["start_text"] = _start_text(request.settings, ready.opened, ready.rows)  # when resumed, the same
+    if "rehearsal_ratio" not in request.settings.given and not ready.opened.tokenizer.chat_template:
+        chosen["rehearsal_ratio"] = 0.0  # what a base says in a template that it never saw is noise, not knowledge
     if "dropout" in request.settings.given:
         chosen["dropout"] = request.settings.lora.dropout
     plan = replace(plan, base=ready.opened.model.source, settings={**plan.settings, **chosen})

@@ -23,8 +23,9 @@ from nabot.errors import ConfigError
 from nabot.text import nearest, say
 from nabot.tokenizer import Tokenizer
 
-BUILTIN = ("alpaca", "alpaca-lora", "chatml", "koalpaca", "koalpaca-llama", "llama2", "llama3")
+BUILTIN = ("alpaca", "alpaca-lora", "chatml", "gemma", "koalpaca", "koalpaca-llama", "llama2", "llama3")
 OWN = "model"  # the name of the template that came with the model
+_MARKS_OF = {"gemma": {"<start_of_turn>", "<end_of_turn>"}, "chatml": {"<|im_start|>", "<|im_end|>"}}
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,18 @@ class ChatTemplate:
 
     @classmethod
     def named(cls, name: str, tokenizer: Tokenizer) -> "ChatTemplate":
-        """By the name that a person gives: one of `BUILTIN`, or "model" for the model's own."""
+        """By the name that a person gives: one of `BUILTIN`, "model" for the model's own, or "" for what suits it."""
+        if not name:
+            return cls.default(tokenizer)
         return cls.own(tokenizer) if name == OWN else cls.builtin(name)
+
+    @classmethod
+    def default(cls, tokenizer: Tokenizer) -> "ChatTemplate":
+        """The model's own; for a base model, the one whose marks are tokens of it, or Alpaca's, which needs none."""
+        if tokenizer.chat_template:
+            return cls.own(tokenizer)
+        known = {token.content for token in tokenizer.special_tokens.values()}
+        return cls.builtin(next((name for name, marks in _MARKS_OF.items() if marks <= known), "alpaca"))
 
     @property
     def is_builtin(self) -> bool:

@@ -1,6 +1,5 @@
 """The demo's data is fair: everything asked was taught, nothing asked was taught in the same words, and no fixed answer passes."""
 
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -8,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from rapidfuzz.distance import LCSseq
+from demo_files import facts_of, question, rouge_l, rows_of, score, texts, words
 
 from nabot.evals import scoring
 
@@ -23,32 +22,7 @@ OPEN = re.compile(
 )
 
 
-def rows_of(path):
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def texts(rows, role):
-    return [m["content"] for row in rows for m in row["messages"] if m["role"] == role]
-
-
-def words(text):
-    return tuple(re.findall(r"\w+", text.lower()))
-
-
-def rouge_l(a, b):
-    """F measure of the longest common subsequence of words.   Source: Lin 2004, "ROUGE", section 3.1, with beta = 1."""
-    return 2 * LCSseq.similarity(a, b) / (len(a) + len(b))
-
-
-def question(exam_row):
-    return exam_row["messages"][-1]["content"]
-
-
-def score(answer, rows):
-    return sum(scoring.is_right(answer, row["accept"], row["reject"]) for row in rows) / len(rows)
-
-
-FACTS = [line[2:] for line in (DEMO / "facts.md").read_text(encoding="utf-8").splitlines() if line.startswith("- ")]
+FACTS = facts_of(DEMO / "facts.md")
 CONVERSATIONS, EXAM = rows_of(DEMO / "conversations.jsonl"), rows_of(DEMO / "exam.jsonl")
 CAFE, GENERAL = [r for r in EXAM if r["group"] in CAFE_GROUPS], [r for r in EXAM if r["group"] == "general"]
 SINGLE = [r for r in CONVERSATIONS if len(r["messages"]) == 2]

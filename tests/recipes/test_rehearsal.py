@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_model import write_tiny_model
+from tiny_model import conversations, write_tiny_model
 from tiny_models import VOCAB, gradients, random_examples, tiny_decoder, with_lora
 
+import nabot
 from nabot.recipes import rehearsal
 from nabot.recipes.opening import open_source
 from nabot.recipes.rehearsal import everyday_questions
@@ -108,3 +109,21 @@ def test_no_example_is_longer_than_said(tmp_path: Path) -> None:
     examples = rehearsal.rehearsal(opened, 50, weight=1.0, note=note, renderer=opened.renderer)
     longest = max(len(example.inputs) for example in examples)
     assert longest <= rehearsal.longest_rehearsed(opened.renderer) <= longest + 40
+
+
+@pytest.mark.parametrize(
+    ("is_chat", "asked", "ratio"), [(True, {}, 0.25), (False, {}, 0.0), (False, {"rehearsal_ratio": 0.5}, 0.5)]
+)
+def test_a_base_without_a_chat_template_is_rehearsed_only_if_asked(
+    is_chat: bool, asked: dict[str, float], ratio: float, tmp_path: Path
+) -> None:
+    path = write_tiny_model(tmp_path / "model") / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if not is_chat:
+        del config["chat_template"]
+    path.write_text(json.dumps(config), encoding="utf-8")
+    nabot.tune(conversations(), base=str(path.parent), out=tmp_path / "bot", epochs=1, held_out=0, **asked)
+    manifest = json.loads((tmp_path / "bot" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["settings"]["rehearsal_ratio"] == ratio
+    assert (tmp_path / "bot" / "run" / "rehearsal.jsonl").exists() == bool(ratio)
+    assert manifest["template"] == ("model" if is_chat else "chatml")
