@@ -239,7 +239,8 @@ def _asking(
         progress.under_way(tokens)
         return not stopping()
 
-    yield where_it_fits(partial(opened.engine().as_they_come, going_on=going_on), fits)
+    has_fitted = not request.fresh and bool(recorded_settings(request.journal))
+    yield where_it_fits(partial(opened.engine().as_they_come, going_on=going_on), fits, has_fitted=has_fitted)
 
 
 class _Live:

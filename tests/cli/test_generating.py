@@ -141,6 +141,14 @@ def test_an_endpoint_that_breaks_down_ends_with_3_and_the_command_goes_on(capsys
     assert len({record["number"] for record in journalled()}) == len(journalled())
 
 
+def test_a_budget_without_room_for_one_request_is_told_and_nothing_is_written(capsys):
+    with serving(lambda body, number: says("nothing")) as server:
+        assert generate(server, "--max-tokens-total", "50") == 2
+        assert not server.bodies
+    assert "nothing is written. The budget has no room" in capsys.readouterr().err
+    assert not os.listdir()
+
+
 def test_the_budget_ends_a_run_and_is_kept(capsys):
     with serving(writes) as server:
         assert generate(server, "--count", 99, "--max-tokens-total", 6000) == 0
