@@ -151,11 +151,11 @@ def make(request: MakeRequest, watcher: MakeWatcher = MakeWatcher()) -> dict[str
     if request.out.resolve().is_relative_to(request.folder.resolve()):
         elsewhere = request.folder.resolve().parent / BOTS / request.out.resolve().name
         raise ConfigError(say("make.out_in_folder", out=request.out, folder=request.folder, elsewhere=elsewhere))
-    resolve(request.base, progress=watcher.tune.pulling)  # a base that is none is told before anything is paid for, too
     if request.exam:
-        read_exam(request.exam)  # what is wrong with it is told before anything is paid for
+        read_exam(request.exam)  # what is wrong with it is told before anything is fetched or paid for
     if not Stages(request.making / _RECORDS).is_own("tune", [request.out / MANIFEST]):
         refuse_to_overwrite(request.out, force=request.force)
+    resolve(request.base, progress=watcher.tune.pulling)  # a base that is none is told before anything is paid for, too
     with locked(request.making / _RECORDS):
         return _Making(request, watcher).run()
 
