@@ -706,7 +706,7 @@ ENGLISH: dict[str, str] = {
     "make.nothing_to_ask": "{path}: no sentence in it that could be asked about, so the bot learns nothing of the documents. Write whole sentences into them, or give a --teacher.",
     "make.nothing_to_learn": "{folder}: nothing in it to learn from: no conversations, and no documents that can be asked about. Put some there.",
     "make.no_rows": "no row about the documents came of {answers}. {why}{dropped}\nTry another teacher, or a larger budget.",
-    "make.faults": "{count} things in {path} that only you can decide: nabot data check {path!q}",
+    "make.faults": "{faults} in {path} that only you can decide: nabot data check {path!q}",
     "make.kind.conversations": "{count} conversations",
     "make.kind.conversations_one": "{count} conversation",
     "make.kind.preferences": "{count} pairs of answers",

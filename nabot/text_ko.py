@@ -692,7 +692,7 @@ KOREAN: dict[str, str] = {
     "make.nothing_to_ask": "{path}: 물어볼 만한 문장이 없어서 봇이 문서에서 배울 것이 없습니다. 문서에 완전한 문장을 쓰거나 --teacher를 지정하십시오.",
     "make.nothing_to_learn": "{folder}: 배울 것이 없습니다. 대화도, 물어볼 만한 문서도 없습니다. 넣어 주십시오.",
     "make.no_rows": "{answers}에서 문서에 대한 행이 하나도 나오지 않았습니다. {why}{dropped}\n다른 교사 모델을 쓰거나 예산을 늘리십시오.",
-    "make.faults": "{path}에 사용자만 정할 수 있는 것이 {count}개 있습니다: nabot data check {path!q}",
+    "make.faults": "{path}에 사용자만 정할 수 있는 것이 {faults} 있습니다: nabot data check {path!q}",
     "make.kind.conversations": "대화 {count}개",
     "make.kind.preferences": "답변 쌍 {count}개",
     "make.kind.passages": "단락 {count}개",

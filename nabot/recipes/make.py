@@ -339,7 +339,7 @@ class _Making:
         repaired = repair(sources, self._rows, force=True)
         report = check([self._rows], exam=exam)
         if report.faults:
-            self._watcher.note(say("make.faults", count=len(report.faults), path=self._rows))
+            self._watcher.note(say("make.faults", faults=counted("count.faults", len(report.faults)), path=self._rows))
         return {
             "rows": repaired.rows,
             "repairs": dict(repaired.repairs),
