@@ -6,6 +6,7 @@ from typing import Any
 
 from nabot.cli.output import LineBar, pulling, put_json, tell
 from nabot.data.faults import excerpt
+from nabot.errors import ConfigError
 from nabot.recipes.generate import GenerateRequest, GenerateWatcher, generate_rows, told_lost
 from nabot.sources import Progress as Pulling
 from nabot.text import counted, say, tallied
@@ -15,6 +16,9 @@ def generate(request: GenerateRequest, *, as_json: bool) -> None:
     """Faulty and repeated rows are left out and counted, and are no reason for another status than 0."""
     with pulling() as progress, watching(progress) as watcher:
         report = generate_rows(request, watcher)
+    if not report["answers"]:
+        why = say(f"generate.ended.{report['ended']}")
+        raise ConfigError("\n".join([say("generate.no_answers", path=request.out, why=why), *told_lost(report)]))
     if as_json:
         put_json(report)
         return

@@ -9,7 +9,7 @@ from nabot.cli.hints import hint_at_korean_base
 from nabot.cli.importing import told_file
 from nabot.cli.output import console, pulling, put_json, tell
 from nabot.recipes.make import MakeRequest, MakeWatcher, make
-from nabot.text import counted, say
+from nabot.text import counted, say, tallied
 
 
 def make_bot(request: MakeRequest, *, as_json: bool) -> None:
@@ -76,5 +76,5 @@ def _told_teacher(rows: Mapping[str, Any], exam: Mapping[str, Any]) -> Iterator[
     )
     dropped = sum((Counter(figures["dropped"]) for figures in asked), Counter[str]())
     if dropped:
-        yield say("generate.dropped", reasons=", ".join(f"{slug} {n}" for slug, n in dropped.most_common()))
+        yield say("generate.dropped", reasons=tallied(dropped.most_common()))
     yield say("generate.licence")

@@ -29,8 +29,8 @@ _SEED = 20_231
 _DENSE = re.compile("[\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff가-힣]")
 _PUNCTUATION = re.compile(r"[\s.,!?;:'\"…~·“”‘’。、，！？]+")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
-# Endings that leave a word what it is. None that says who does what to whom (을, 에게): exchanged, they turn a sentence round.
-_ENDING = re.compile(r"(?<=..)(?:은|는|이|가|들|요)\Z|(?<=[a-z]{3})(?:s|ed|ing)\Z")
+# Endings that leave a word what it is. None that says who does what to whom (을, 에게; hired, hiring): exchanged, they turn a sentence round.
+_ENDING = re.compile(r"(?<=..)(?:은|는|이|가|들|요)\Z|(?<=[a-z]{3})s\Z")
 
 Texts = tuple[str, ...]  # of one row: what hardly tells rows apart (a system prompt), questions and all, the answer
 Progress = Callable[[int, int], None]

@@ -24,8 +24,11 @@ _NAMES_AND_WORDS = (
     "미소 노을 태양 승리 현재 지원 수정 지연 유지 미정 수영 영화"
 )
 _WORDS = frozenset(_NAMES_AND_WORDS.split())
-# 하늘 씨는, 하늘아, 하늘이에요
-_CALLED = re.compile(rf" ?(?:씨|님)(?:{_BEHIND})*(?!\w)|(?:[아야]|이에요|예요|입니다)(?!\w)")
+# 하늘 씨는, 하늘아, 하늘이에요; 하늘이가, where the word would have 하늘이; 하늘 언니가 and 하늘한테, unless it is 우리 (our, us)
+_CALLED = re.compile(
+    rf" ?(?:씨|님)(?:{_BEHIND})*(?!\w)|(?:[아야]|이에요|예요|입니다|이(?:가|는|를|도|의|와|한테|에게|께|께서))(?!\w)"
+    rf"|(?<!우리)(?: ?(?:형|누나|언니|오빠|선배|쌤|선생님)|한테|에게|께서?)(?:{_BEHIND})*(?!\w)"
+)
 _SENTENCE_ENDS = ("", *".!?…:;\n*•-")
 _OPENS = " \t\"'“”‘’(["
 _HANGUL_NAME = re.compile(r"[가-힣]{3}")
@@ -60,7 +63,7 @@ class People:
 
 
 def _stands_as_name(text: str, start: int, end: int) -> bool:
-    """Whether a word that is a name, too, is one here: after an @; in Korean where somebody is called by it;
+    """Whether a word that is a name, too, is one here: after an @; in Korean where somebody is called by it, or can only be meant;
     otherwise with a capital letter within a sentence, before a comma at its beginning, or with a Korean particle."""
     if text[:start].endswith("@"):
         return True

@@ -20,7 +20,7 @@ from nabot.recipes.signals import Signals
 from nabot.sources import Progress as Pulling
 from nabot.synth.budget import UNLIMITED, Budget, Tokens
 from nabot.synth.content import prompt_language
-from nabot.synth.journal import Journal, OtherRun, locked, put_aside, recorded_settings
+from nabot.synth.journal import Journal, OtherRun, has_answers, locked, put_aside, recorded_settings
 from nabot.synth.judging import Judge
 from nabot.synth.loop import Ask, Ended, Loop, Plan, Progress, Row, where_it_fits
 from nabot.synth.modes import MODES, Material
@@ -215,6 +215,7 @@ def _asking(
 ) -> Iterator[Ask]:
     """The teacher, ready to be asked."""
     teacher = request.teacher
+    goes_on = not request.fresh and has_answers(request.journal)
     if teacher.url:
         key = key_from(teacher.key_env or KEY_ENV, required=bool(teacher.key_env))
         with Endpoint(
@@ -223,6 +224,7 @@ def _asking(
             key=key,
             concurrency=request.side_by_side,
             timeout_s=teacher.timeout_s,
+            has_answered=goes_on,
             stopping=stopping,
             note=watcher.note,
         ) as endpoint:
@@ -239,7 +241,7 @@ def _asking(
         progress.under_way(tokens)
         return not stopping()
 
-    yield where_it_fits(partial(opened.engine().as_they_come, going_on=going_on), fits)
+    yield where_it_fits(partial(opened.engine().as_they_come, going_on=going_on), fits, has_fitted=goes_on)
 
 
 class _Live:

@@ -20,7 +20,7 @@ from nabot.data.imports.importing import ImportRequest, files_in, import_files
 from nabot.data.imports.report import KINDS, MASKED, FileReport
 from nabot.data.imports.types import Asked, Passage
 from nabot.data.repair import repair
-from nabot.errors import ConfigError
+from nabot.errors import ConfigError, DataError, UpstreamError
 from nabot.recipes.exam import ExamWatcher, examine
 from nabot.recipes.generate import GenerateRequest, GenerateWatcher, Teacher, generate_rows, told_lost
 from nabot.recipes.own_exam import asked_otherwise, decisive_terms, exam_rows
@@ -37,7 +37,7 @@ from nabot.synth.modes.reworded import Reworded
 from nabot.synth.modes.sentences import ROWS as ROWS_A_SENTENCE
 from nabot.synth.modes.sentences import Sentences, num_sentences
 from nabot.synth.rows import read_candidates, read_passages
-from nabot.text import counted, say
+from nabot.text import counted, say, tallied
 
 ROWS_A_PASSAGE = 6
 _DRAWS = 3  # rows for a question of an exam that is asked by chance: two of three ask as before
@@ -151,11 +151,11 @@ def make(request: MakeRequest, watcher: MakeWatcher = MakeWatcher()) -> dict[str
     if request.out.resolve().is_relative_to(request.folder.resolve()):
         elsewhere = request.folder.resolve().parent / BOTS / request.out.resolve().name
         raise ConfigError(say("make.out_in_folder", out=request.out, folder=request.folder, elsewhere=elsewhere))
-    resolve(request.base, progress=watcher.tune.pulling)  # a base that is none is told before anything is paid for, too
     if request.exam:
-        read_exam(request.exam)  # what is wrong with it is told before anything is paid for
+        read_exam(request.exam)  # what is wrong with it is told before anything is fetched or paid for
     if not Stages(request.making / _RECORDS).is_own("tune", [request.out / MANIFEST]):
         refuse_to_overwrite(request.out, force=request.force)
+    resolve(request.base, progress=watcher.tune.pulling)  # a base that is none is told before anything is paid for, too
     with locked(request.making / _RECORDS):
         return _Making(request, watcher).run()
 
@@ -177,7 +177,7 @@ class _Making:
         figures = {"import": self._run("import", self._import, files, self._import_told(files))}
         sources = [path for path in (self._imported,) if path.exists()]
         has_exam = bool(self._asked.exam)
-        if self._passages.exists():
+        if self._has_questions():
             about = self._generate_request(self._asked.mode, self._generated, passages=self._passages)
             told = about.settings() | {"count": about.count, "budget": asdict(self._asked.budget)}
             figures["generate"] = self._run("generate", lambda _: self._ask(about), [self._passages], told)
@@ -187,6 +187,8 @@ class _Making:
             if not self._asked.exam:
                 figures["questions"] = self._run("questions", self._questions, [self._generated], told)
                 has_exam = self._exam.exists()
+        if not sources:
+            raise DataError(say("make.nothing_to_learn", folder=self._asked.folder))
         if not has_exam:
             self._watcher.note(say("make.no_exam", fewest=FEWEST_QUESTIONS))
         exam = self._exam if has_exam else None
@@ -243,6 +245,15 @@ class _Making:
             "masked": report.masked_as_dict(),
         }
 
+    def _has_questions(self) -> bool:
+        """Whether there are documents, and something in them that can be asked about."""
+        if not self._passages.exists():
+            return False
+        is_any = self._asked.wanted(read_passages(self._passages)) > 0
+        if not is_any:
+            self._watcher.note(say("make.nothing_to_ask", path=self._passages))
+        return is_any
+
     def _generate_request(self, mode: str, out: Path, **files: Path) -> GenerateRequest:
         passages = read_passages(self._passages)
         return GenerateRequest(
@@ -271,7 +282,10 @@ class _Making:
                 questions="" if self._asked.exam else say("make.asks_questions", most=min(about.count, MOST_QUESTIONS)),
             )
         )
-        return self._generate(about)
+        figures = self._generate(about)
+        if not figures["rows"]:
+            raise _no_rows(figures)
+        return figures
 
     def _generate(self, request: GenerateRequest) -> Figures:
         """Goes on with the journal that is there; one of other settings or questions is kept aside."""
@@ -325,7 +339,7 @@ class _Making:
         repaired = repair(sources, self._rows, force=True)
         report = check([self._rows], exam=exam)
         if report.faults:
-            self._watcher.note(say("make.faults", count=len(report.faults), path=self._rows))
+            self._watcher.note(say("make.faults", faults=counted("count.faults", len(report.faults)), path=self._rows))
         return {
             "rows": repaired.rows,
             "repairs": dict(repaired.repairs),
@@ -353,10 +367,23 @@ class _Making:
         return examine(str(self._asked.out), self._exam, watcher=self._watcher.exam)[0]
 
 
+def _no_rows(figures: Figures) -> ConfigError | UpstreamError:
+    """Why there is nothing to learn about the documents."""
+    dropped = tallied(figures["dropped"].items())
+    why = say(f"generate.ended.{figures['ended']}")
+    left_out = f"\n{say('generate.dropped', reasons=dropped)}" if dropped else ""
+    told = say("make.no_rows", answers=counted("count.answers", figures["answers"]), why=why, dropped=left_out)
+    return ConfigError(told) if figures["ended"] == "budget" else UpstreamError(told)
+
+
 def _can_be_marked(row: Mapping[str, Any]) -> bool:
-    """Whether an answer in other words could be told right from wrong."""
-    asked, answered = (message["content"] for message in row["messages"])
-    return bool(decisive_terms(asked, answered, row["provenance"].get("evidence", "")))
+    """Whether an answer in other words could be told right from wrong. People may have changed the row."""
+    messages = row.get("messages") or []
+    if [message.get("role") for message in messages] != ["user", "assistant"]:
+        return False
+    asked, answered = (message.get("content") or "" for message in messages)
+    evidence = (row.get("provenance") or {}).get("evidence")
+    return bool(evidence and decisive_terms(asked, answered, evidence))
 
 
 def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -43,10 +43,10 @@ def exam_rows(reworded: Iterable[Candidate]) -> Iterator[dict[str, Any]]:
 
 def asked_otherwise(again: Iterable[Candidate], taught: Sequence[Candidate]) -> Iterator[Candidate]:
     """Of tasks that were made again from the same evidence those that ask for what was taught, in words that were not."""
-    known = {(row.evidence, *_terms(row)) for row in taught}
+    known = {(row.evidence, frozenset(_terms(row))) for row in taught}
     pool = Pool(row.task.instruction for row in taught)
     for row in again:
-        if (row.evidence, *_terms(row)) in known and not pool.near_copy(row.task.instruction):
+        if (row.evidence, frozenset(_terms(row))) in known and not pool.near_copy(row.task.instruction):
             pool.add(row.task.instruction)
             yield row
 

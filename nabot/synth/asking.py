@@ -21,7 +21,7 @@ class Prompt:
     """One request to a teacher."""
 
     kind: str  # what is expected back: "alpaca", "instructions", INSTANCES, "grounded"
-    conversation: Conversation  # ends with the user's message
+    conversation: Conversation  # ends with the user's message, or with an answer that has begun
     sampling: Sampling
     sources: tuple[str, ...] = ()  # where it comes from, for the provenance of rows: ids of seeds, place of a passage
 

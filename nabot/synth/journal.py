@@ -44,6 +44,11 @@ def recorded_settings(path: Path) -> Mapping[str, Any]:
     return _settings(path, first) if answers else {}
 
 
+def has_answers(path: Path) -> bool:
+    """Whether the teacher has answered in the run whose journal this is. Raises CheckpointError if it is damaged."""
+    return path.exists() and any(record.get("finish") != _LOST for record in _records(path)[1:])
+
+
 def put_aside(path: Path) -> Path | None:
     """Renames a file that is there to the first NAME.1.END, NAME.2.END … that is free; None if there is no file."""
     if not path.exists():

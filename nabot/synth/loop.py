@@ -55,9 +55,8 @@ class Plan:
     max_new_tokens: int | None = None  # of an answer, where the mode would allow more
 
 
-def where_it_fits(teacher: Ask, fits: Callable[[Conversation], bool]) -> Ask:
+def where_it_fits(teacher: Ask, fits: Callable[[Conversation], bool], *, has_fitted: bool = False) -> Ask:
     """Passes over questions that do not fit into a model, unless none has fitted yet: then the model says so."""
-    has_fitted = False
 
     def ask(prompts: Sequence[Conversation], sampling: Sampling) -> Iterator[tuple[int, Completion | None]]:
         nonlocal has_fitted
@@ -152,7 +151,7 @@ class Loop:
         for place, completion in self._ask([prompt.conversation for _, prompt, _ in requests], sampling):
             number, prompt, prompted = requests[place]
             if completion is None:
-                self._journal.add_lost(number, prompted, most_tokens(prompt.conversation, prompt.sampling))
+                self._journal.add_lost(number, prompted, most_tokens(prompt.conversation, sampling))
             else:
                 self._journal.add(number, prompted, completion)
                 yield number, completion

@@ -60,6 +60,12 @@ def parse_pairs(completion: str, finish_reason: str = "stop") -> list[Pair | Rej
     return list(_objects(completion, cut) if is_json else _labelled(completion, cut))
 
 
+def begins_with_question(text: str) -> bool:
+    """Whether its first words are a question's label, in any of the spellings that are read."""
+    label = _LABEL.match(text.lstrip())
+    return label is not None and _field(label) == "question"
+
+
 def _objects(text: str, cut: bool) -> Iterator[Pair | Rejected]:
     """JSON objects that begin with one of our keys, wherever they stand."""
     begin = _OBJECT.search(text)

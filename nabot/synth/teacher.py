@@ -87,10 +87,12 @@ class Endpoint:
         timeout_s: float = 300.0,
         tries: int = TRIES,
         first_wait_s: float = _FIRST_WAIT_S,
+        has_answered: bool = False,
         stopping: Callable[[], object] = lambda: False,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`stopping`: from when it is true, nothing more is asked. Raises ConfigError for a bad address, or without httpx."""
+        """`has_answered`: in an earlier process, so that what it refuses now is owed to the prompt.
+        `stopping`: from when it is true, nothing more is asked. Raises ConfigError for a bad address, or without httpx."""
         try:
             import httpx
         except ImportError as error:
@@ -102,7 +104,7 @@ class Endpoint:
         self._limit = "max_tokens"  # newer models of OpenAI call it otherwise
         self._refused: set[str] = set()  # fields that this server does not take
         self._failures: Counter[str] = Counter()  # of each request that was not answered yet
-        self._told_of_usage = self._has_answered = False
+        self._told_of_usage, self._has_answered = False, has_answered
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 20.0)),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nabot.cli.hints import hint_at_korean_base, speaks_korean
+from nabot.cli.hints import hint_at_korean_base
 
 NAMES = ("NABOT_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
 
@@ -19,24 +19,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def hinted(base: str, capsys: pytest.CaptureFixture[str]) -> str:
     hint_at_korean_base(base)
     return capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ({"LANG": "ko_KR.UTF-8"}, True),
-        ({"LANG": "ko"}, True),
-        ({"LANG": "en_US.UTF-8"}, False),
-        ({"LANG": "C.UTF-8"}, False),
-        ({"LANG": "ko_KR.UTF-8", "LC_ALL": "C"}, False),
-        ({"LANG": "en_US.UTF-8", "LC_MESSAGES": "ko_KR.UTF-8"}, True),
-        ({"LANG": "ko_KR.UTF-8", "NABOT_LANG": "en"}, False),
-    ],
-)
-def test_the_first_setting_counts(settings: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    assert speaks_korean() is expected
 
 
 def test_a_korean_system_is_told_once_in_one_line(

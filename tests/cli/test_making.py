@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from chat_server import ChatServer, fails, says, serving
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nabot
 from nabot.bot import is_finished
 from nabot.cli import run
+from nabot.data.imports.types import Passage
 from nabot.recipes.generate import Teacher
 from nabot.recipes.make import MakeRequest
 from nabot.recipes.settings import Settings
@@ -260,14 +261,62 @@ def test_python_asks_for_the_same_as_the_command_line(tiny_model_folder):
         assert (len(server.bodies), os.stat("bots/lake/manifest.json").st_mtime_ns) == (asked, bot)
 
 
-@given(num_passages=st.integers(1, 10_000), minutes=st.none() | st.floats(0.01, 1e4))
-def test_no_more_rows_are_asked_for_than_documents_and_minutes_have_room_for(num_passages, minutes):
-    request = MakeRequest(Path("papers"), "smollm2", Path("bot"), Teacher(base="smollm2"))
+@settings(deadline=None)
+@given(
+    num_passages=st.integers(1, 400),
+    minutes=st.none() | st.floats(0.01, 1e4),
+    teacher=st.sampled_from([(Teacher(base="smollm2"), 2), (Teacher("http://localhost/v1", "m"), 6)]),
+)
+def test_no_more_rows_are_asked_for_than_documents_and_minutes_have_room_for(num_passages, minutes, teacher):
+    passages = [Passage("It opens at nine.", "hours.md", "Lake House")] * num_passages  # of one sentence each
+    asks, rows_a_passage = teacher
+    request = MakeRequest(Path("papers"), "smollm2", Path("bot"), asks)
     request = replace(request, settings=Settings().with_values({"minutes": minutes}))
-    wanted = request.wanted(num_passages)
-    assert 0 < wanted <= 6 * num_passages
+    wanted = request.wanted(passages)
+    assert 0 < wanted <= rows_a_passage * num_passages
     assert wanted <= (1000 if minutes is None else max(6, 60 * minutes))
-    assert replace(request, rows=7).wanted(num_passages) == 7
+    assert replace(request, rows=7).wanted(passages) == 7
+
+
+def test_documents_without_a_sentence_are_told_and_the_rest_is_learned(tiny_model_folder, capsys):
+    Path("papers/prices.md").write_text("# Prices\n\nSee below.\n")
+    asked = ["make", "papers", "--base", str(tiny_model_folder), "--out", "bots/lake", *FEW, "--set", "held_out=0"]
+    assert run([*asked, "--json"]) == 0
+    out, told = capsys.readouterr()
+    assert "no sentence" in told
+    assert json.loads(out)["check"]["rows"] == 1
+    Path("papers/chat.jsonl").unlink()
+    assert run(asked) == 2
+    assert "papers: nothing in it to learn from" in capsys.readouterr().err
+
+
+def test_a_teacher_of_whose_answers_nothing_can_be_kept_is_told_with_the_reasons(tiny_model_folder, capsys):
+    with serving(lambda body, number: says("I do not know.")) as server:
+        assert make(server, tiny_model_folder) == 3
+    told = capsys.readouterr().err
+    assert "no row about the documents came of 2 answers" in told
+    assert "malformed_item 2" in told
+    assert not Path("bots/lake").exists()
+
+
+def test_a_budget_without_room_for_one_request_is_told_and_nothing_is_learned(tiny_model_folder, capsys):
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder, "--max-tokens-total", "50") == 2
+        assert not server.bodies
+        assert "The budget has no room" in capsys.readouterr().err
+        assert make(server, tiny_model_folder) == 0
+
+
+def test_rows_of_another_form_among_what_a_person_changed_are_learned_and_not_examined(tiny_model_folder, capsys):
+    generated = Path("bots/lake.making/generated.jsonl")
+    roles = ("system", "user", "assistant")
+    row = {"messages": [{"role": role, "content": f"Words of the {role}, number 7."} for role in roles]}
+    with serving(teaches) as server:
+        assert make(server, tiny_model_folder) == 0
+        generated.write_text(generated.read_text() + json.dumps(row) + "\n")
+        assert make(server, tiny_model_folder) == 0
+    assert "Words of the system" in Path("bots/lake.making/rows.jsonl").read_text()
+    assert "Words of the user" not in Path("bots/lake.making/exam.jsonl").read_text()
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,10 @@ def test_people_of_a_chat_are_found_in_what_is_said(text: str, masked: str):
         ("will smith, @Will: Will Smith came", "will smith, @[NAME 1]: [NAME 1] came"),
         ("Will이 왔어", "[이름 1]이 왔어"),
         ("하늘이 맑다. 하늘도 사랑도", "하늘이 맑다. 하늘도 사랑도"),
+        ("하늘이가 하늘이한테", "[이름 1]이가 [이름 1]이한테"),
+        ("하늘한테도, 하늘 언니는, 하늘쌤", "[이름 1]한테도, [이름 1] 언니는, [이름 1]쌤"),
+        ("하늘이 하늘이라면 하늘이랑 하늘형편", "하늘이 하늘이라면 하늘이랑 하늘형편"),
+        ("우리한테 우리에게는 우리 형이", "우리한테 우리에게는 우리 형이"),
         ("하늘아, 하늘 씨는요? 하늘님!", "[이름 1]아, [이름 1] 씨는요? [이름 1]님!"),
         ("김하늘은 @하늘", "[이름 1]은 @[이름 1]"),
         ("사랑 씨앗을 사랑야채에", "사랑 씨앗을 사랑야채에"),
@@ -160,7 +164,7 @@ def test_people_of_a_chat_are_found_in_what_is_said(text: str, masked: str):
 )
 def test_names_that_are_words_are_masked_where_they_stand_as_names(text: str, masked: str):
     it = Mask()
-    it.learn_names(["Will Smith", "May Field", "김하늘", "사랑"])
+    it.learn_names(["Will Smith", "May Field", "김하늘", "사랑", "우리"])
     numbers = dict.fromkeys(re.findall(r"\d+", it.text(text)))
     renumbered = {number: str(n) for n, number in enumerate(numbers, start=1)}
     assert re.sub(r"\d+", lambda found: renumbered[found[0]], it.text(text)) == masked

@@ -143,6 +143,7 @@ def test_case_punctuation_and_spaces_are_form(words: list[str], count: int):
         ("3.5 points", "35 points"),
         ("민수가 지수를 봤다", "민수를 지수가 봤다"),
         ("C++", "C#"),
+        ("she was hired", "she was hiring"),
         ("그녀는", "그는"),
         ("", "요"),
     ],

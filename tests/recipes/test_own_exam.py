@@ -88,3 +88,10 @@ def test_another_term_of_the_same_sentence_was_not_taught():
     taught = [Candidate(Task("When does the café open?", "", "It opens at 9:00."), (), hours)]
     again = [Candidate(Task("What is the name of this place?", "", "It is called Nabi."), (), hours)]
     assert list(asked_otherwise(again, taught)) == []
+
+
+def test_the_order_of_what_decides_is_no_other_fact():
+    hours = "It opens at 9 and closes at 6."
+    taught = [Candidate(Task("When is the café open?", "", "From 9 to 6."), (), hours)]
+    again = [Candidate(Task("Until what time may guests stay there?", "", "Until 6, from 9 on."), (), hours)]
+    assert list(asked_otherwise(again, taught)) == again

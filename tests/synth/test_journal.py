@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nabot.conversation import Conversation
 from nabot.errors import CheckpointError, ConfigError
 from nabot.synth.budget import Tokens
-from nabot.synth.journal import Journal, prompt_hash, put_aside, recorded_settings
+from nabot.synth.journal import Journal, has_answers, prompt_hash, put_aside, recorded_settings
 from nabot.textmodel import Completion, Sampling
 
 SETTINGS = {"mode": "alpaca", "seed": 0}
@@ -139,3 +139,13 @@ def test_a_hash_is_of_the_words_and_of_the_sampling():
     }
     assert len(hashes) == 3
     assert prompt_hash(ask, Sampling()) in hashes
+
+
+def test_a_lost_request_is_no_answer(tmp_path):
+    path = tmp_path / "run.journal.jsonl"
+    assert not has_answers(path)
+    with Journal(path, SETTINGS) as journal:
+        journal.add_lost(0, "asked", Tokens(5, 7))
+        assert not has_answers(path)
+        journal.add(0, "asked", Completion("", 0, 0, "abort"))
+    assert has_answers(path)

@@ -68,7 +68,7 @@ class Run:
     """A loop over a journal in `folder`."""
 
     def __init__(self, folder, teacher, mode=None, *, count=10, per_round=2, ask=None, stopping=lambda: False, **judge):
-        budget = judge.pop("budget", Budget())
+        budget, longest = judge.pop("budget", Budget()), judge.pop("max_new_tokens", None)
         self.saved = []
         self.states = []
         with Journal(folder / "journal.jsonl", {}) as self.journal:
@@ -78,7 +78,7 @@ class Run:
                 ask or in_order(teacher, stopping),
                 self.journal,
                 Judge(seeds, language="en", **judge),
-                Plan(count, per_round, "teacher", budget),
+                Plan(count, per_round, "teacher", budget, longest),
                 save=lambda rows: self.saved.append(list(rows)),
                 stopping=stopping,
                 progress=self.states.append,
@@ -286,6 +286,13 @@ def losing(teacher, every):
     return ask, sent
 
 
+def test_a_lost_answer_counts_as_long_as_it_could_have_been(tmp_path):
+    ask, _ = losing(Writer(), 3)
+    run = Run(tmp_path, None, ask=ask, count=3, max_new_tokens=70)
+    assert run.journal.lost
+    assert {lost.answer for lost in run.journal.lost} == {70}
+
+
 def test_lost_answers_are_asked_for_again_and_change_no_row(tmp_path):
     folders = [tmp_path / name for name in "ab"]
     for folder in folders:
@@ -423,6 +430,11 @@ def test_a_local_model_passes_over_what_does_not_fit_once_something_has_fitted()
     first = dict(ask([Conversation.ask("long, too long"), Conversation.ask("short")], Sampling()))
     assert {place: (one.text, one.finish) for place, one in first.items()} == {0: ("", "abort"), 1: ("one", "stop")}
     assert dict(ask([Conversation.ask("long, too long")], Sampling()))[0].finish == "abort"
+
+
+def test_a_run_that_goes_on_passes_over_what_does_not_fit_from_the_beginning():
+    ask = where_it_fits(in_order(Writer()), lambda _: False, has_fitted=True)
+    assert [one.finish for _, one in ask([Conversation.ask("long, too long")], Sampling())] == ["abort"]
 
 
 def test_a_local_model_that_nothing_has_fitted_into_is_asked_and_says_so():

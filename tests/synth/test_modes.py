@@ -52,6 +52,14 @@ def test_equal_seeds_and_answers_bring_equal_questions(name):
     assert questions() == questions()
 
 
+@pytest.mark.parametrize("name", SEEDED)
+def test_no_round_asks_the_same_twice_however_few_seeds_there_are(name):
+    asking = mode(name, seeds=SEEDS[:2])
+    first, second = asking.next_prompts(16), asking.next_prompts(16)
+    assert 0 < len(first) == len(set(map(asked, first))) <= 2
+    assert not set(first) & set(second)
+
+
 def candidates(found):
     return [candidate for candidate in found if isinstance(candidate, Candidate)]
 

@@ -50,6 +50,47 @@ def test_the_teacher_goes_on_with_a_list_that_ends_with_an_open_question():
     assert last.content.endswith("Sentence: The owner of the café is Mina.\nQuestion:")
 
 
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_what_the_prompt_shows_is_itself_believed(language):
+    labels = {"en": ("About: ", "Question:"), "ko": ("주제: ", "질문:")}[language]
+    for example in _EXAMPLES[language].strip().split("\n\n"):
+        about, sentence, *_ = (line.partition(": ")[2] for line in example.split("\n"))
+        asking, prompt = ask_about(sentence, about)
+        assert prompt.conversation.messages[-1].content.endswith(
+            f"{labels[0]}{example.partition(labels[1])[0][len(labels[0]) :]}{labels[1]}"
+        )
+        (row,) = asking.take(prompt, Completion(example.partition(labels[1])[2], 9, 9, "stop"))
+        assert isinstance(row, Candidate), row
+
+
+@pytest.mark.parametrize(
+    ("line", "asked"),
+    [
+        ("- Café Nabi has room for 5.", "Café Nabi has room for 5."),
+        ("-18 degrees is right for ice.", "-18 degrees is right for ice."),
+        ("- -18 degrees is right for ice.", "-18 degrees is right for ice."),
+        ("·영하 18도에서 보관합니다.", "영하 18도에서 보관합니다."),
+        ("## > * 월요일은 쉽니다.", "월요일은 쉽니다."),
+    ],
+)
+def test_bullets_are_no_part_of_a_sentence_and_signs_are(line, asked):
+    assert ask_about(line)[1].about.text == asked
+
+
+@pytest.mark.parametrize("place", ["page 3", "3쪽", ""])
+def test_without_a_heading_the_file_says_what_a_sentence_is_about(place):
+    assert ask_about("The owner of the café is Mina.", place)[1].about.about == "nabi"
+
+
+def test_a_number_of_the_heading_says_nothing_and_one_of_the_sentence_does():
+    asking, prompt = ask_about("It lasts for 40 hours.", "Kestrel 40")
+    about, says = "\nAnswer: For 40.", []
+    for question in ("How long does a Kestrel last?", "How long does a Kestrel last, 40?"):
+        says += asking.take(prompt, Completion(f" {question}{about}", 1, 1, "stop"))
+    assert isinstance(says[0], Candidate)
+    assert says[1].reason.slug == "says_nothing"
+
+
 def test_a_korean_sentence_is_asked_about_in_korean():
     (prompt,) = Sentences([KOREAN], random.Random(0)).next_prompts(2)
     assert prompt.conversation.messages[-1].content.endswith("문장: 카페 나비의 주인은 김민아입니다.\n질문:")
@@ -60,7 +101,9 @@ def test_a_korean_sentence_is_asked_about_in_korean():
     assert row.task == Task("카페 나비의 주인은 누구인가요?", "", "카페 나비의 주인은 김민아입니다.")
 
 
-@pytest.mark.parametrize("label", ["", "Question:", "question: "])
+@pytest.mark.parametrize(
+    "label", ["", "Question:", "question: ", "**Question:**", "1. Question:", "Question :", "질문:"]
+)
 def test_a_row_carries_its_sentence_whether_or_not_the_label_is_repeated(label):
     row = taken("The owner of the café is Mina.", f"{label} Who owns Café Nabi, its owner?\nAnswer: The owner is Mina.")
     assert row.task == Task("Who owns Café Nabi, its owner?", "", "The owner is Mina.")

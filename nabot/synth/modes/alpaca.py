@@ -66,7 +66,7 @@ class Alpaca:
 
     def next_prompts(self, most: int) -> Sequence[Prompt]:
         sampling = Sampling(max_new_tokens=_MAX_NEW_TOKENS, temperature=1.0, stop=_STOP, seed=self._rng.getrandbits(31))
-        return [self._prompt(sampling) for _ in range(most)]
+        return list(dict.fromkeys(self._prompt(sampling) for _ in range(most)))  # of few seeds some are drawn twice
 
     def _prompt(self, sampling: Sampling) -> Prompt:
         shown = self._rng.sample(self._seeds, min(SHOWN, len(self._seeds)))

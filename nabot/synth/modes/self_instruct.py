@@ -84,7 +84,8 @@ class SelfInstruct:
         if self._thought_of:
             return [self._about(self._thought_of.popleft(), self._kind) for _ in _up_to(most, self._thought_of)]
         seed = self._rng.getrandbits(31)
-        return [self._list(seed) for _ in range(most)]
+        asked = [self._list(seed) for _ in range(most)]
+        return list({prompt.conversation: prompt for prompt in asked}.values())  # of few seeds some are drawn twice
 
     def take(self, prompt: Prompt, completion: Completion) -> Iterator[Candidate | Rejected]:
         if prompt.kind == _LIST:

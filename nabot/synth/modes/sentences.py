@@ -7,6 +7,7 @@ says beyond the question has to stand there, all of it, and half of what the que
 """
 
 import random
+import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -19,15 +20,19 @@ from nabot.data.sentences import num_words, sentences
 from nabot.synth.asking import Candidate, Prompt
 from nabot.synth.content import content, numbers, prompt_language
 from nabot.synth.grounding import speaks_of_passage, strange_name, unclear
-from nabot.synth.pairs import Pair, parse_pairs
+from nabot.synth.pairs import Pair, begins_with_question, parse_pairs
 from nabot.synth.seeds import Language
 from nabot.synth.tasks import Reason, Rejected, Task
 from nabot.textmodel import Completion, Sampling
 
 ROWS = 2  # of a sentence: one fact, asked in two ways
 _TRIES = 4  # half of what the smallest models write is kept
-_FEWEST, _MOST = 3, 60  # words of a sentence that is asked about
+_FEWEST: dict[Language, int] = {"en": 3, "ko": 2}  # words of a sentence that is asked about: 월요일은 쉽니다
+_MOST = 60
 _STRANGE = 0.5  # of the words of a question; "price" and "colour" stand in no sentence that answers
+
+_BULLETS = re.compile(r"(?:[-*•·#>]+(?!\d)\s*)*")  # not the sign of "-18"
+_PAGE = re.compile(r"page \d+|\d+쪽")  # where a document has no headings; nobody asks about a page
 
 _HEADERS: dict[Language, str] = {
     "en": "Below are sentences from documents. Under each stands a question that somebody could ask, and the answer that the sentence gives. "
@@ -152,13 +157,14 @@ def num_sentences(passages: Sequence[Passage]) -> int:
 def _sentences(passage: Passage) -> Iterator[_Sentence]:
     """Those with something to ask about: no headings, and nothing as long as a paragraph."""
     text = unicodedata.normalize("NFC", passage.text)
-    about = passage.place or PurePath(passage.source).stem
+    has_heading = passage.place and not _PAGE.fullmatch(passage.place)
+    about = passage.place if has_heading else PurePath(passage.source).stem
     source = f"{passage.source} {passage.place}".strip()
     for line in text.split("\n"):
-        for sentence in sentences(line.strip().lstrip("-*•·#> ")):
-            is_heading = sentence in about
-            if not is_heading and _FEWEST <= num_words(sentence) <= _MOST:
-                yield _Sentence(sentence, about, prompt_language(sentence), source)
+        for sentence in sentences(_BULLETS.sub("", line.strip(), count=1)):
+            is_heading, language = sentence in about, prompt_language(sentence)
+            if not is_heading and _FEWEST[language] <= num_words(sentence) <= _MOST:
+                yield _Sentence(sentence, about, language, source)
 
 
 def _prompt(about: _Sentence, sampling: Sampling) -> _Prompt:
@@ -171,7 +177,7 @@ def _prompt(about: _Sentence, sampling: Sampling) -> _Prompt:
 def _labelled(text: str, language: Language) -> str:
     """With the label that the prompt ended with, unless a chat model has said it again."""
     label = "Question:" if language == "en" else "질문:"
-    return text if text.lstrip().casefold().startswith(label.casefold()) else f"{label} {text.lstrip()}"
+    return text if begins_with_question(text) else f"{label} {text.lstrip()}"
 
 
 def _unfit(pair: Pair, about: _Sentence) -> Reason | None:
@@ -184,8 +190,8 @@ def _unfit(pair: Pair, about: _Sentence) -> Reason | None:
         return Reason("another_subject", ", ".join(sorted(asked - there)))
     if seen := speaks_of_passage(pair.answer):
         return Reason("speaks_of_passage", seen)
-    answer = content(pair.answer)
-    if strange := answer - there - asked | numbers(pair.answer) - numbers(about.text, perhaps=True):
+    answer, figures, told = content(pair.answer), numbers(pair.answer), numbers(about.text, perhaps=True)
+    if strange := answer - there - asked | figures - told - numbers(about.about, perhaps=True):
         return Reason("answer_unsupported", ", ".join(sorted(strange)))
-    says = (answer & said) - asked - headings | numbers(pair.answer) - numbers(pair.question)
+    says = (answer & said) - asked - headings | figures & told - numbers(pair.question)
     return None if says else Reason("says_nothing")
