@@ -823,7 +823,7 @@ KOREAN: dict[str, str] = {
     "help.make_language": "이 언어의 질문만 남깁니다. 없으면 문서마다 그 언어로 묻습니다.",
     "help.mask": "대화 속 이름, 전화번호와 주민등록번호, 이메일, 카드, 계좌, 주소 자리에 표시를 넣고, 가린 것을 --out 옆에 목록으로 씁니다.",
     "help.row": "몇 번째 행인지(1부터).",
-    "help.template": "채팅 템플릿: model(모델의 것), alpaca, chatml, llama2, llama3.",
+    "help.template": "채팅 템플릿: model(모델의 것), alpaca, alpaca-lora, chatml, gemma, koalpaca, koalpaca-llama, llama2, llama3.",
     "help.system": "봇의 시스템 프롬프트.",
     "help.tune": "행으로 모델을 미세 조정해 새 봇을 만듭니다.\n\n예: nabot tune rows.jsonl --base smollm2 --out bots/mine",
     "help.out": "새 봇의 폴더.",
