@@ -42,6 +42,7 @@ _TWO_ROPES = {
     "full_attention": {"rope_type": "linear", "rope_theta": 1e6, "factor": 8.0},
     "sliding_attention": {"rope_type": "default", "rope_theta": 500.0},
 }
+_ALIBI = {"max_seq_len": 256, "tie_word_embeddings": True}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama_yarn": ("llama", {"rope_parameters": _YARN}),
     "llama_dynamic": ("llama", {"rope_parameters": _DYNAMIC}),
@@ -69,6 +70,22 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         "gemma3_text",
         {**_HEADS_APART, "attn_logit_softcapping": None, "sliding_window": 200, "rope_parameters": _TWO_ROPES},
     ),
+    "neox": ("gpt_neox", {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}),
+    "neox_yarn": ("gpt_neox", {"rope_parameters": {**_YARN, "partial_rotary_factor": 0.5}}),
+    "neox_in_turn": (
+        "gpt_neox",
+        {
+            "use_parallel_residual": False,
+            "attention_bias": False,
+            "tie_word_embeddings": True,
+            "rope_parameters": {"rope_type": "linear", "rope_theta": 500.0, "factor": 4.0},
+        },
+    ),
+    "mpt": ("mpt", _ALIBI),
+    "mpt_six_heads": (
+        "mpt",
+        {**_ALIBI, "num_attention_heads": 6, "hidden_size": 96, "attn_config": {"clip_qkv": 1.0, "softmax_scale": 0.4}},
+    ),
 }
 LONGEST = 120
 
@@ -90,7 +107,7 @@ def tiny_theirs(variant: str) -> Any:
 
 def _drawn(name: str, weight: Tensor, rng: torch.Generator) -> Tensor:
     drawn = torch.randn(weight.shape, generator=rng)
-    if name.endswith("norm.weight"):
+    if "norm" in name and name.endswith("weight"):
         # around what multiplies by 1: Gemma's start at 0
         return weight.detach() + 0.2 * drawn
     return 0.2 * drawn if weight.ndim == 1 else drawn / weight.shape[-1] ** 0.5
@@ -108,10 +125,12 @@ def write_tiny_gguf(variant: str, path: Path) -> Path:
 
     model_type, _ = VARIANTS[variant]
     model = tiny_theirs(variant)
-    architecture = {"gemma3_text": "gemma3", "mistral": "llama"}.get(model_type, model_type)
+    architecture = {"gemma3_text": "gemma3", "mistral": "llama", "gpt_neox": "gptneox"}.get(model_type, model_type)
     number = next(n for n, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture)
     writer = gguf.GGUFWriter(path, architecture)
-    _write_numbers(writer, model.config.to_dict(), architecture)
+    write_numbers = _write_alibi_numbers if architecture == "mpt" else _write_numbers
+    write_numbers(writer, model.config.to_dict(), architecture)
+    _write_vocabulary(writer)
     names = gguf.get_tensor_name_map(number, model.config.num_hidden_layers)
     for name, weight in model.state_dict().items():
         if name == "lm_head.weight" and model.config.tie_word_embeddings:
@@ -128,7 +147,20 @@ def write_tiny_gguf(variant: str, path: Path) -> Path:
     return path
 
 
+def _write_vocabulary(writer: Any) -> None:
+    """Without one llama.cpp does not load the file."""
+    letters = [chr(number) for number in range(33, 33 + VOCAB - 1)]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list([*letters, letters[0] + letters[1]])
+    writer.add_token_types([1] * VOCAB)
+    writer.add_token_merges([f"{letters[0]} {letters[1]}"])
+    writer.add_eos_token_id(2)
+
+
 def _as_llama_cpp(weight: Tensor, stem: str, config: Any, architecture: str) -> Any:
+    if stem.endswith("query_key_value"):
+        return weight.unflatten(0, (config.num_attention_heads, 3, -1)).transpose(0, 1).flatten(0, 2).numpy()
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(stem.rsplit(".", 1)[-1])
     if architecture != "llama" or heads is None:
         return weight.numpy()
@@ -144,11 +176,17 @@ def _write_numbers(writer: Any, raw: dict[str, Any], architecture: str) -> None:
     writer.add_block_count(raw["num_hidden_layers"])
     writer.add_feed_forward_length(raw["intermediate_size"])
     writer.add_head_count(raw["num_attention_heads"])
-    writer.add_head_count_kv(raw["num_key_value_heads"])
-    writer.add_layer_norm_rms_eps(raw["rms_norm_eps"])
-    writer.add_key_length(head_width)
-    writer.add_value_length(head_width)
-    writer.add_rope_dimension_count(head_width)
+    if architecture == "gptneox":
+        part = raw["rope_parameters"]["partial_rotary_factor"]
+        writer.add_layer_norm_eps(raw["layer_norm_eps"])
+        writer.add_parallel_residual(raw["use_parallel_residual"])
+        writer.add_rope_dimension_count(int(part * head_width))
+    else:
+        writer.add_head_count_kv(raw["num_key_value_heads"])
+        writer.add_layer_norm_rms_eps(raw["rms_norm_eps"])
+        writer.add_key_length(head_width)
+        writer.add_value_length(head_width)
+        writer.add_rope_dimension_count(head_width)
     if architecture in ("gemma2", "gemma3", "exaone4", "phi3") and raw["sliding_window"]:
         writer.add_sliding_window(raw["sliding_window"])
     if architecture in ("gemma3", "exaone4") and raw["sliding_window"]:
@@ -179,3 +217,15 @@ def _write_numbers(writer: Any, raw: dict[str, Any], architecture: str) -> None:
         )
         for length in ("short", "long"):
             writer.add_tensor(f"rope_factors_{length}.weight", torch.tensor(rope[f"{length}_factor"]).numpy())
+
+
+def _write_alibi_numbers(writer: Any, raw: dict[str, Any], architecture: str) -> None:
+    writer.add_context_length(raw["max_seq_len"])
+    writer.add_embedding_length(raw["d_model"])
+    writer.add_block_count(raw["n_layers"])
+    writer.add_feed_forward_length(4 * raw["d_model"])
+    writer.add_head_count(raw["n_heads"])
+    writer.add_layer_norm_eps(raw["layer_norm_epsilon"])
+    writer.add_max_alibi_bias(raw["attn_config"]["alibi_bias_max"])
+    if raw["attn_config"]["clip_qkv"]:
+        writer.add_clamp_kqv(raw["attn_config"]["clip_qkv"])

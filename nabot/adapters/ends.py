@@ -17,7 +17,6 @@ from nabot.models.decoder import Decoder
 from nabot.models.linear import LinearGroup
 
 _EMBED, _HEAD = ENDS
-TENSORS = {_EMBED: Decoder.embedding_name, _HEAD: f"{_HEAD}.weight"}  # as Hugging Face calls them
 
 
 class LearnedEmbedding(nn.Module):
@@ -25,8 +24,9 @@ class LearnedEmbedding(nn.Module):
 
     base = None  # what a decoder has in this place
 
-    def __init__(self, embedding: nn.Parameter) -> None:
+    def __init__(self, embedding: nn.Parameter, name: str) -> None:
         super().__init__()
+        self._name = name  # as Hugging Face calls the tensor
         self._base_weight = (embedding,)  # a tuple, because it is the decoder's parameter and not one of this module
         self.learned = _copy(embedding)
 
@@ -43,7 +43,7 @@ class LearnedEmbedding(nn.Module):
 
     def base_slots(self) -> Iterator[tuple[str, Tensor]]:
         """What `write_into_base` changes."""
-        yield Decoder.embedding_name, self.start()
+        yield self._name, self.start()
 
 
 class LearnedHead(nn.Module):
@@ -100,6 +100,11 @@ class LearnedHead(nn.Module):
 End = LearnedEmbedding | LearnedHead
 
 
+def modules_of_ends(decoder: Decoder) -> dict[str, str]:
+    """Name → how Hugging Face calls the module in this family."""
+    return {_EMBED: decoder.embedding_name.removesuffix(".weight"), _HEAD: decoder.head_name}
+
+
 def attach_ends(decoder: Decoder, names: Collection[str]) -> None:
     """Lets the ends of these names learn, from where the base's are.
 
@@ -116,7 +121,7 @@ def meant_ends(decoder: Decoder, names: Collection[str]) -> frozenset[str]:
 def put_ends(decoder: Decoder, names: Collection[str], *, as_one: bool) -> None:
     """The same for exactly these; `as_one`: both with one weight. PEFT unties a tied model unless told otherwise."""
     if _EMBED in names:
-        decoder.reader = LearnedEmbedding(decoder.embedding).train(decoder.training)
+        decoder.reader = LearnedEmbedding(decoder.embedding, decoder.embedding_name).train(decoder.training)
     if _HEAD in names:
         shared = decoder.reader.learned if as_one and isinstance(decoder.reader, LearnedEmbedding) else None
         base = decoder.output

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nabot.adapters.ends import TENSORS, ends_have_learned, is_tied, learn_as_one, learned_ends, put_ends
+from nabot.adapters.ends import ends_have_learned, is_tied, learn_as_one, learned_ends, modules_of_ends, put_ends
 from nabot.adapters.filling import fill
 from nabot.adapters.lora import attach_to, config_of, lora_groups
 from nabot.adapters.lora_config import LoraConfig
@@ -48,7 +48,7 @@ def is_attached(module: nn.Module) -> bool:
 
 def tensors_of(module: Decoder) -> dict[str, Tensor]:
     """The tensors by PEFT's names; views, not copies, but for what began as a part of the weights."""
-    found = {_end_key(name): weight for name, weight in learned_ends(module).items()}
+    found = {_end_key(module, name): weight for name, weight in learned_ends(module).items()}
     for group in lora_groups(module):
         for name, a, b in group.saved():
             found[key_of(name, "A")], found[key_of(name, "B")] = a, b
@@ -63,9 +63,10 @@ def tensors_of(module: Decoder) -> dict[str, Tensor]:
 def load(module: Decoder, raw: dict[str, Any], tensors: dict[str, Tensor], folder: Path) -> LoraConfig:
     """Attaches the adapter. Raises CheckpointError naming the tensor; then nothing is attached."""
     as_one = bool(raw.get("ensure_weight_tying")) and is_tied(module)
-    ends = _ends_of_file(raw, folder)
+    ends = _ends_of_file(module, raw, folder)
     ends = set(ENDS) if ends and as_one else ends
-    ranks = ranks_of({key: t for key, t in tensors.items() if key not in map(_end_key, ends)}, folder)
+    whole = {_end_key(module, name) for name in ends}
+    ranks = ranks_of({key: t for key, t in tensors.items() if key not in whole}, folder)
     config = replace(config_of_file(raw, ranks, folder), save_whole=",".join(sorted(ends)))
     _check_modules(module, raw, set(ranks), folder)
     attach_to(module, config, set(ranks))
@@ -78,20 +79,25 @@ def load(module: Decoder, raw: dict[str, Any], tensors: dict[str, Tensor], folde
     return config
 
 
-def _ends_of_file(raw: dict[str, Any], folder: Path) -> set[str]:
+def _ends_of_file(module: Decoder, raw: dict[str, Any], folder: Path) -> set[str]:
     """Those among `modules_to_save`, which may name them in full. Raises CheckpointError for any other module."""
-    asked = raw.get("modules_to_save") or []
-    names = {str(name).removeprefix("model.") for name in asked}
-    if not names <= set(ENDS):
-        path, expected = folder / "adapter_config.json", ", ".join(ENDS)
+    asked = [str(name) for name in raw.get("modules_to_save") or []]
+    modules = modules_of_ends(module)
+    known = {_last(full): name for name, full in modules.items()} | {full: name for name, full in modules.items()}
+    if not set(asked) <= known.keys():
+        path, expected = folder / "adapter_config.json", ", ".join(map(_last, modules.values()))
         raise CheckpointError(
             say("models.unsupported_field", path=path, field="modules_to_save", seen=asked, expected=expected)
         )
-    return names
+    return {known[name] for name in asked}
 
 
-def _end_key(name: str) -> str:
-    return f"{_PREFIX}{TENSORS[name]}"
+def _end_key(module: Decoder, name: str) -> str:
+    return f"{_PREFIX}{modules_of_ends(module)[name]}.weight"
+
+
+def _last(full_name: str) -> str:
+    return full_name.rsplit(".", 1)[-1]
 
 
 def config_of_file(raw: dict[str, Any], ranks: dict[str, int], folder: Path) -> LoraConfig:
@@ -197,7 +203,7 @@ def config_json(module: Decoder) -> dict[str, Any]:
     names = [name for group in lora_groups(module) for name, _, _ in group.tensors()]
     known = [f"{g.path}.{m}" for _, _, g in linear_groups(module) for m in g.members]
     targets, layers = _described(set(names), known)
-    ends = {"modules_to_save": sorted(learned_ends(module)) or None}
+    ends = {"modules_to_save": sorted(_last(modules_of_ends(module)[name]) for name in learned_ends(module)) or None}
     tying = {"ensure_weight_tying": True} if learn_as_one(module) else {}
     return json_of(config, names) | {"target_modules": targets, "layers_to_transform": layers} | ends | tying
 

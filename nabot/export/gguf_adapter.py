@@ -17,7 +17,7 @@ from nabot.errors import CheckpointError, ConfigError
 from nabot.ggufio import open_gguf
 from nabot.models.decoder import Decoder
 from nabot.models.families.known import family_of
-from nabot.models.gguf import in_pairs, name_in_gguf
+from nabot.models.gguf import name_in_gguf, rows_in_gguf
 from nabot.text import say
 
 
@@ -47,10 +47,8 @@ def write_gguf_adapter(decoder: Decoder, path: Path) -> None:
             for slot, (name, a_RD, b_OR) in zip(group.slots, group.saved(), strict=True):
                 rows = b_OR * (slot.scale * len(a_RD) / alpha)
                 base = name_in_gguf(form, f"{name}.weight")
-                if base.split(".")[2] in form.in_pairs:
-                    rows = in_pairs(rows, decoder.config.head_width)
                 writer.add_tensor(f"{base}.lora_a", _numbers(a_RD))
-                writer.add_tensor(f"{base}.lora_b", _numbers(rows))
+                writer.add_tensor(f"{base}.lora_b", _numbers(rows_in_gguf(form, decoder.config, base, rows)))
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()

@@ -26,6 +26,7 @@ class Sight:
 
     window: int = 0  # how many tokens each sees, itself included; 0: all
     soft_cap: float = 0.0  # scores stay within ± this: cap · tanh(score / cap); 0: they are as they are
+    slopes: tuple[float, ...] = ()  # ALiBi: how much less a token scores for each step further back, by head
 
 
 PLAIN = Sight()
@@ -47,14 +48,19 @@ def attention(
         q, k, v = (x.unflatten(0, (rows, -1)).transpose(1, 2) for x in (q_NHE, k_NKE, v_NKE))
         out = _causal(q, k, v, sight)
         return out.transpose(1, 2).flatten(0, 1)
-    if q_NHE.device.type == "cpu" and _CPU_KERNEL is not None and _is_plain(sight, batch.longest):
-        return _DocumentAttention.apply(q_NHE, k_NKE, v_NKE, batch)
+    if q_NHE.device.type == "cpu" and _CPU_KERNEL is not None and _sees_all(sight, batch.longest):
+        return _DocumentAttention.apply(q_NHE, k_NKE, v_NKE, batch, sight.slopes)
     return by_documents(q_NHE, k_NKE, v_NKE, batch, layer, sight)
 
 
 def _is_plain(sight: Sight, seen: int) -> bool:
     """Whether every token sees all of `seen` before it, by scores as they are."""
-    return sight is PLAIN or (not sight.soft_cap and not 0 < sight.window < seen)
+    return sight is PLAIN or (_sees_all(sight, seen) and not sight.slopes)
+
+
+def _sees_all(sight: Sight, seen: int) -> bool:
+    """The same, or by scores to which something is added."""
+    return not sight.soft_cap and not 0 < sight.window < seen
 
 
 def by_documents(
@@ -76,37 +82,59 @@ _CPU_KERNEL = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_c
 
 class _DocumentAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, batch: TokenBatch) -> Tensor:
+    def forward(
+        ctx: Any, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, batch: TokenBatch, slopes: tuple[float, ...]
+    ) -> Tensor:
         out_NHE = torch.empty_like(q_NHE, memory_format=torch.contiguous_format)
         logs = []
         for bucket, shared in _buckets(batch):
             q, k, v = _tensors(q_NHE, k_NKE, v_NKE, bucket, shared)
-            mask = bucket.mask(shared, q.dtype) if shared else None
+            mask = _mask(bucket, shared, k, slopes)
             kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-            out_BHTE, log = kernel(q, k, v, 0.0, mask is None, attn_mask=mask)
+            out_BHTE, log = kernel(q, k, v, 0.0, not shared, attn_mask=mask)
             _put(out_NHE, out_BHTE, bucket)
             logs.append(log)
-        ctx.batch = batch
+        ctx.batch, ctx.slopes = batch, slopes
         ctx.save_for_backward(q_NHE, k_NKE, v_NKE, out_NHE, *logs)
         return out_NHE
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_NHE: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, grad_NHE: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         q_NHE, k_NKE, v_NKE, out_NHE, *logs = ctx.saved_tensors
         dq, dk, dv = (torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (q_NHE, k_NKE, v_NKE))
         for (bucket, shared), log in zip(_buckets(ctx.batch), logs, strict=True):
             q, k, v = _tensors(q_NHE, k_NKE, v_NKE, bucket, shared)
-            mask = bucket.mask(shared, q.dtype) if shared else None
+            mask = _mask(bucket, shared, k, ctx.slopes)
             kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
             out_BHTE, grad_BHTE = _padded(out_NHE, bucket), _padded_with_zeros(grad_NHE, bucket)
-            dq_part, dk_part, dv_part = kernel(grad_BHTE, q, k, v, out_BHTE, log, 0.0, mask is None, attn_mask=mask)
+            dq_part, dk_part, dv_part = kernel(grad_BHTE, q, k, v, out_BHTE, log, 0.0, not shared, attn_mask=mask)
             _put(dq, dq_part, bucket)
             for whole, part in ((dk, dk_part), (dv, dv_part)):
                 if shared:
                     whole[:shared] += part[:, :, :shared].sum(0).transpose(0, 1)
                 _put(whole, part[:, :, shared:], bucket)
-        return dq, dk, dv, None
+        return dq, dk, dv, None, None
+
+
+def _mask(bucket: Bucket, shared: int, k_BKSE: Tensor, slopes: tuple[float, ...]) -> Tensor | None:
+    """What is added to the scores; where nothing is shared, the kernel itself hides what comes later."""
+    mask = bucket.mask(shared, k_BKSE.dtype) if shared else None
+    if not slopes:
+        return mask
+    # To a softmax only differences matter, so that distances to the last key do as well as each query's own.
+    bias_1H1S = _bias(slopes, torch.arange(1 - k_BKSE.shape[2], 1, device=k_BKSE.device), k_BKSE.dtype)
+    return bias_1H1S if mask is None else bias_1H1S + mask
+
+
+def _bias(slopes: tuple[float, ...], distances: Tensor, dtype: torch.dtype) -> Tensor:
+    """What ALiBi adds to scores, [1, H, …]; float32 at least, because distances above 256 collide in bfloat16.
+
+    Distances are 0 and below, counted in columns, so that a prefix or virtual tokens count as tokens do: as in
+    transformers, where PEFT's prefix is a cache that is filled already.   Source: Press et al. 2022, arXiv 2108.12409 §3.
+    """
+    exact = torch.promote_types(dtype, torch.float32)
+    return torch.tensor(slopes, dtype=exact, device=distances.device).view(1, -1, 1, 1) * distances
 
 
 def _buckets(batch: TokenBatch) -> Iterator[tuple[Bucket, int]]:
@@ -189,12 +217,24 @@ def _some_at_a_time(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, sight: Sight
         visible = torch.ones(stop - start, last - first, dtype=torch.bool, device=q_BHTE.device)
         visible = visible.tril_(corner).triu_(corner - window + 1)
         k, v = k_BKSE[:, :, first:last], v_BKSE[:, :, first:last]
+        if sight.slopes:
+            places_S = torch.arange(first, last, device=q_BHTE.device)
+            distances_TS = places_S - places_S[corner : corner + stop - start, None]
+            visible = _with_bias(visible, distances_TS, sight.slopes, q_BHTE.dtype)
         outputs.append(_masked(q_BHTE[:, :, start:stop], k, v, visible, sight.soft_cap))
     return torch.cat(outputs, 2)
 
 
+def _with_bias(visible: Tensor | None, distances: Tensor, slopes: tuple[float, ...], dtype: torch.dtype) -> Tensor:
+    """What is added to scores, −∞ for what is not visible; in their dtype, as every kernel takes it. Each query's own
+    distances are rounded in proportion, so that near ones stay exact."""
+    bias = _bias(slopes, distances, dtype).to(dtype)
+    return bias if visible is None else bias.masked_fill(~visible, -torch.inf)
+
+
 def _masked(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, visible: Tensor | None, soft_cap: float) -> Tensor:
-    """Attention to what is visible, which broadcasts to [B, H, T, S]; None: to everything."""
+    """Attention to what is visible, which broadcasts to [B, H, T, S]; None: to everything. Without a soft cap, `visible`
+    may be numbers to add to the scores."""
     if not soft_cap:
         grouped = q_BHTE.shape[1] != k_BKSE.shape[1]
         return F.scaled_dot_product_attention(q_BHTE, k_BKSE, v_BKSE, attn_mask=visible, enable_gqa=grouped)
@@ -237,6 +277,11 @@ def _attend_one_each(q_BHE: Tensor, cached: CachedKeys, sight: Sight) -> Tensor:
         if sight.window:
             visible_BS &= places_S >= lengths_B1 - sight.window
         visible = visible_BS.view(rows, 1, 1, -1)
+    if sight.slopes:
+        last_B1 = torch.tensor(cached.lengths, device=q_BHE.device).unsqueeze(1) - 1
+        distances_BS = torch.arange(first, k_BKSE.shape[2] + first, device=q_BHE.device) - last_B1
+        bias_BH1S = _with_bias(visible, distances_BS.view(rows, 1, 1, -1), sight.slopes, q_BHE.dtype)
+        visible = bias_BH1S.view(rows, kv_heads, heads // kv_heads, -1)
     q_BKGE = q_BHE.view(rows, kv_heads, heads // kv_heads, width)
     out = _masked(q_BKGE, k_BKSE, v_BKSE, visible, sight.soft_cap)
     return out.reshape(rows, heads, width)

@@ -49,6 +49,9 @@ class DecoderConfig:
     `rope`: of the layers that see everything; None: they do not turn. `head_norm`: whether queries and keys are normed,
     head by head or all heads as one. `fused`: q, k and v are one module, and so are gate and up. `query_scale`: of the
     queries, before the E^-½ of all scores. Caps hold scores and logits within ± so much, by tanh; 0: they are as they are.
+    `rotary_width`: how many features of a head turn; 0: all. `alibi`: of scores that fall with distance, the exponent of
+    the flattest slope; 0: they do not. `clip_qkv`: q, k and v are cut off at ± so much; 0: they are not. `parallel`: the
+    MLP reads what attention reads, instead of its sum with what attention gives.
     """
 
     vocab_size: int
@@ -71,6 +74,11 @@ class DecoderConfig:
     query_scale: float = 1.0
     score_cap: float = 0.0
     logit_cap: float = 0.0
+    rotary_width: int = 0
+    alibi: float = 0.0
+    clip_qkv: float = 0.0
+    parallel: bool = False
+    gated_mlp: bool = True
     family: str = "llama"  # `Family.model_type`: what the files call it and which decoder computes it
 
     def rope_of(self, layer: int) -> RopeConfig | None:
@@ -81,7 +89,7 @@ class DecoderConfig:
     def num_parameters(self) -> int:
         """Weights of the decoder; biases, and the norms that a few families have more, left out."""
         attention = 2 * self.width * (self.num_heads + self.num_kv_heads) * self.head_width
-        layer = attention + 3 * self.width * self.mlp_width + 2 * self.width
+        layer = attention + (3 if self.gated_mlp else 2) * self.width * self.mlp_width + 2 * self.width
         heads = {"none": 0, "head": 2, "width": self.num_heads + self.num_kv_heads}[self.head_norm]
         layer += heads * self.head_width
         embeddings = self.vocab_size * self.width * (1 if self.tie_embeddings else 2)

@@ -210,7 +210,8 @@ class Decoder(nn.Module):
     def _table(self, rope: RopeConfig | None, positions_N: Tensor, dtype: torch.dtype) -> RopeTable:
         if rope is None:
             return None
-        frequencies = ops.rope_frequencies(rope, self.config.head_width).to(positions_N.device)
+        width = self.config.rotary_width or self.config.head_width
+        frequencies = ops.rope_frequencies(rope, width).to(positions_N.device)
         return ops.rope_table(positions_N, frequencies, dtype, rope.attention_factor)
 
     @property

@@ -1,10 +1,11 @@
 """GGUF files: metadata → DecoderConfig, blocks → named tensors. In: a file, out: what a loader needs.
 
 Traps that are handled here: in architecture `llama` the rows of q and k are permuted (llama.cpp turns neighbouring
-features, Hugging Face the two halves of a head).
+features, Hugging Face the two halves of a head); `gptneox` keeps q, k and v one after the other instead of head by head.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -35,9 +36,16 @@ def read_tensors(file: GgufFile, config: DecoderConfig) -> Iterator[StoredTensor
     form = _form(file)
     for name, info in file.tensors.items():
         if name not in form.no_weights:
-            turned = name.startswith("blk.") and name.split(".")[-2] in form.in_pairs
-            order = RowOrder(config.head_width, _halves) if turned else None
-            yield StoredTensor(_name_here(form, name), info.shape, InFile(file.path, info, order))
+            yield StoredTensor(_name_here(form, name), info.shape, InFile(file.path, info, _order(form, config, name)))
+
+
+def _order(form: GgufForm, config: DecoderConfig, name: str) -> RowOrder | None:
+    kind = name.split(".")[-2] if name.startswith("blk.") else ""
+    if kind in form.in_pairs:
+        return RowOrder(config.head_width, _halves)
+    if kind in form.by_kind:
+        return RowOrder(3 * config.num_heads * config.head_width, partial(_head_by_head, config.num_heads))
+    return None
 
 
 def _form(file: GgufFile) -> GgufForm:
@@ -61,11 +69,21 @@ def name_in_gguf(form: GgufForm, name: str) -> str:
     return f"blk.{layer}.{theirs['.'.join(middle)]}.{ending}"
 
 
-def in_pairs(rows: Tensor, head_width: int) -> Tensor:
-    """[heads · E, D] with the halves of each head one after the other → as llama.cpp keeps q and k: `_halves` undone."""
-    return rows.unflatten(0, (-1, 2, head_width // 2)).transpose(1, 2).flatten(0, 2)
+def rows_in_gguf(form: GgufForm, config: DecoderConfig, name: str, rows: Tensor) -> Tensor:
+    """The rows [O, D] of a weight, which has this name in the file, as llama.cpp keeps them: what reading does, undone."""
+    kind = name.split(".")[2]
+    if kind in form.in_pairs:
+        return rows.unflatten(0, (-1, 2, config.head_width // 2)).transpose(1, 2).flatten(0, 2)
+    if kind in form.by_kind:
+        return rows.unflatten(0, (config.num_heads, 3, -1)).transpose(0, 1).flatten(0, 2)
+    return rows
 
 
 def _halves(rows: Tensor) -> Tensor:
     """[heads, E, D]: llama.cpp keeps the pair (i, i + E/2) of a head next to each other; this puts the halves back."""
     return rows.unflatten(1, (-1, 2)).transpose(1, 2).flatten(1, 2)
+
+
+def _head_by_head(num_heads: int, rows: Tensor) -> Tensor:
+    """[n, 3 · H · E, D]: q, k and v → each head's q, k and v. Source: llama.cpp, convert_hf_to_gguf.py, GPTNeoXModel."""
+    return rows.unflatten(1, (3, num_heads, -1)).transpose(1, 2).flatten(1, 3)

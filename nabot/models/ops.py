@@ -151,6 +151,20 @@ def rotate(x_NHE: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
     return _run(_Rotate, x_NHE, *table)
 
 
+# ---- ALiBi: Press et al. 2022, arXiv 2108.12409
+
+
+def alibi_slopes(num_heads: int, most: float) -> tuple[float, ...]:
+    """How fast the scores of each head fall with distance: 2^(-most · i / n), i = 1 … n.
+
+    n is the next power of two; of more slopes than heads, every second is taken first.
+    Source: arXiv 2108.12409 §3; the order is that of MPT (mosaicml/llm-foundry, `gen_slopes`).
+    """
+    count = 1 << (num_heads - 1).bit_length()
+    slopes = [2.0 ** (-most * i / count) for i in range(1, count + 1)]
+    return tuple(slopes if count == num_heads else (slopes[1::2] + slopes[::2])[:num_heads])
+
+
 # ---- SwiGLU and GeGLU: Shazeer 2020, arXiv 2002.05202
 
 

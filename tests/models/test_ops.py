@@ -187,6 +187,9 @@ def plain_attention(
         at = torch.cat([torch.arange(shared), *(torch.arange(shared, shared + n) for n in lengths)])
         hidden |= at[:, None] - at[None, :] >= sight.window
     scores = torch.einsum("nhe,mhe->hnm", q, k) / q.shape[-1] ** 0.5
+    if sight.slopes:
+        at = torch.cat([torch.arange(shared), *(torch.arange(shared, shared + n) for n in lengths)])
+        scores = scores + torch.tensor(sight.slopes).view(-1, 1, 1) * (at[None, :] - at[:, None])
     if sight.soft_cap:
         scores = sight.soft_cap * torch.tanh(scores / sight.soft_cap)
     return torch.einsum("hnm,mhe->nhe", scores.masked_fill(hidden, -torch.inf).softmax(-1), v)
@@ -248,6 +251,39 @@ def test_windows_and_soft_caps_equal_a_dense_mask(
         patch.setattr("nabot.models.attention._QUERIES_AT_ONCE", step)
         ours = attention(*inputs, TokenBatch.of_documents(lengths, shared=shared), 0, sight)
     assert_same(ours, plain_attention(*inputs, lengths, shared, sight), *inputs)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    shared=st.integers(0, 9),
+    window=st.sampled_from([0, 5]),
+    kv_heads=st.sampled_from([1, 4]),
+)
+@settings(max_examples=30, deadline=None)
+def test_scores_that_fall_with_distance_equal_a_dense_bias(
+    lengths: list[int], shared: int, window: int, kv_heads: int
+) -> None:
+    sight = Sight(window, slopes=(0.5, 0.25, 0.125, 0.0625))
+    inputs = qkv(shared + sum(lengths), 4, kv_heads, 8, torch.float64)
+    ours = attention(*inputs, TokenBatch.of_documents(lengths, shared=shared), 0, sight)
+    assert_same(ours, plain_attention(*inputs, lengths, shared, sight), *inputs)
+
+
+@torch.no_grad()
+def test_far_distances_do_not_collide_in_bfloat16() -> None:
+    sight, lengths = Sight(slopes=(0.5, 1.0)), [600, 3]
+    q, k, v = (x.bfloat16() for x in qkv(603, 2, 2, 8, torch.float64))
+    ours = attention(q, k, v, TokenBatch.of_documents(lengths), 0, sight)
+    exact = plain_attention(q.float(), k.float(), v.float(), lengths, sight=sight)
+    assert_close(ours.float(), exact, atol=0.03, rtol=0.02)
+
+
+@pytest.mark.parametrize("heads", [1, 4, 6, 12, 32, 71])
+def test_slopes_are_those_of_transformers(heads: int) -> None:
+    from transformers.models.mpt.modeling_mpt import build_mpt_alibi_tensor
+
+    theirs = build_mpt_alibi_tensor(heads, 2)[:, 0, 0]  # at a distance of one
+    assert_close(torch.tensor(ops.alibi_slopes(heads, 8)), -theirs)
 
 
 def test_no_document_sees_another_one() -> None:

@@ -23,8 +23,10 @@ from nabot.models.families.known import FAMILIES
 from nabot.models.loading import load_decoder, read_decoder_config
 from nabot.train.step import trainable
 
-# GGUF cannot say Mistral's and Qwen2's window, nor that Gemma 2 has no caps; llama.cpp's OLMo 2 has no biases.
-IN_GGUF = [v for v in VARIANTS if v not in ("mistral", "qwen2_window", "gemma2_no_caps", "olmo2_bias")]
+# GGUF cannot say Mistral's and Qwen2's window, that Gemma 2 has no caps, nor MPT's scale of scores; llama.cpp's OLMo 2 has
+# no biases.
+NOT_IN_GGUF = ("mistral", "qwen2_window", "gemma2_no_caps", "olmo2_bias", "mpt_six_heads")
+IN_GGUF = [v for v in VARIANTS if v not in NOT_IN_GGUF]
 
 
 def random_ids(*shape: int, seed: int = 0) -> Tensor:
@@ -108,7 +110,8 @@ def test_logits_of_gguf_files_match_transformers(variant: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "variant", ["mistral", "qwen2", "qwen3", "phi3_window", "olmo2", "exaone4", "gemma2", "gemma3"]
+    "variant",
+    ["mistral", "qwen2", "qwen3", "phi3_window", "olmo2", "exaone4", "gemma2", "gemma3", "neox", "mpt_six_heads"],
 )
 def test_gradients_of_lora_match_autograd_through_transformers(variant: str, tmp_path: Path) -> None:
     ours = load_decoder(save_tiny(variant, tmp_path))
@@ -166,7 +169,7 @@ METHODS = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("variant", ["mistral", "phi3_window", "olmo2", "exaone4", "gemma2", "gemma3"])
+@pytest.mark.parametrize("variant", ["mistral", "phi3_window", "olmo2", "exaone4", "gemma2", "gemma3", "neox", "mpt"])
 def test_what_every_method_learns_answers_alike_with_and_without_a_cache(
     variant: str, method: str, tmp_path: Path
 ) -> None:
@@ -200,7 +203,7 @@ def test_virtual_tokens_inside_a_gemma_are_what_its_first_layer_reads(tmp_path: 
     assert_close(ours.embed(torch.tensor([VOCAB, VOCAB + 3])), ours.embed(torch.tensor([5, 13])))
 
 
-@pytest.mark.parametrize("variant", ["mistral", "qwen3", "phi3", "exaone4", "gemma3"])
+@pytest.mark.parametrize("variant", ["mistral", "qwen3", "phi3", "exaone4", "gemma3", "neox", "mpt"])
 def test_gguf_adapters_lie_over_the_weights_of_the_gguf_file(variant: str, tmp_path: Path) -> None:
     """What llama.cpp computes, W + 2 · B A in the order of the file, is what the adapter does here."""
     base = gguf.GGUFReader(write_tiny_gguf(variant, tmp_path / "base.gguf"))
@@ -295,6 +298,40 @@ def test_exaone_4_says_the_same_by_its_pattern(tmp_path: Path) -> None:
         assert read_decoder_config(said) == expected
 
 
+def test_gpt_neox_says_the_same_in_the_older_dialect(tmp_path: Path) -> None:
+    expected = read_decoder_config(changed("neox", tmp_path))
+    old = changed("neox", tmp_path, rope_parameters=None, rotary_pct=0.5, rotary_emb_base=10_000)
+    assert read_decoder_config(old) == expected
+
+
+@torch.no_grad()
+def test_a_gpt_neox_file_may_carry_masks_and_another_name_of_the_head(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder, tokens_BT = save_tiny("neox", tmp_path), random_ids(2, 30)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["embed_out.weight"] = tensors.pop("lm_head.weight" if "lm_head.weight" in tensors else "embed_out.weight")
+    tensors["gpt_neox.layers.0.attention.bias"] = torch.ones(1, 1, 256, 256).tril()
+    tensors["gpt_neox.layers.0.attention.masked_bias"] = torch.tensor(-1e9)
+    tensors["gpt_neox.layers.0.attention.rotary_emb.inv_freq"] = torch.ones(4)
+    save_file(tensors, folder / "model.safetensors")
+    assert_close_enough(load_decoder(folder)(tokens_BT), tiny_theirs("neox")(tokens_BT).logits)
+
+
+@torch.no_grad()
+def test_a_prefix_before_alibi_takes_positions_as_in_transformers(tmp_path: Path) -> None:
+    from transformers import DynamicCache
+
+    ours, ids = load_decoder(save_tiny("mpt_six_heads", tmp_path)), random_ids(1, 20)
+    attach(ours, VirtualConfig(method="prefix", virtual_tokens=5, start="random"))
+    assert ours.beginning is not None
+    cache = DynamicCache(config=tiny_theirs("mpt_six_heads").config)
+    for layer, pair in enumerate(ours.beginning.keys_and_values()):
+        keys, values = (x.transpose(0, 1).unsqueeze(0) for x in pair)
+        cache.update(keys, values, layer)
+    assert_close_enough(ours(ids), tiny_theirs("mpt_six_heads")(ids, past_key_values=cache).logits)
+
+
 def test_a_yarn_without_its_factor_stretches_to_all_positions(tmp_path: Path) -> None:
     said = dict(tiny_theirs("llama_yarn").config.rope_parameters)
     expected = read_decoder_config(changed("llama_yarn", tmp_path, rope_parameters={**said, "factor": 256 / 64}))
@@ -384,8 +421,31 @@ def test_an_architecture_without_its_type_is_known_by_its_class(tmp_path: Path) 
             "truncate is False",
         ),
         ("olmo2", {"rope_parameters": {"rope_type": "proportional"}}, "of kind 'proportional'"),
+        ("neox", {"hidden_act": "gelu_fast"}, "hidden_act is 'gelu_fast'"),
+        ("mpt", {"no_bias": False}, "no_bias is False"),
+        ("mpt", {"logit_scale": "inv_sqrt_d_model"}, "logit_scale is 'inv_sqrt_d_model'"),
+        ("mpt", {"norm_type": "rmsnorm"}, "norm_type is 'rmsnorm'"),
+        ("mpt", {"attn_config": {"qk_ln": True}}, "attn_config.qk_ln is True"),
+        ("mpt", {"attn_config": {"prefix_lm": True}}, "attn_config.prefix_lm is True"),
+        ("mpt", {"attn_config": {"alibi": False}}, "attn_config.alibi is False"),
+        ("mpt", {"attn_config": {"sliding_window_size": 7}}, "attn_config.sliding_window_size is 7"),
+        (
+            "mpt",
+            {"attn_config": {"attn_type": "multiquery_attention"}},
+            "attn_config.attn_type is 'multiquery_attention'",
+        ),
+        ("mpt", {"attn_config": {"kv_n_heads": 2}}, "attn_config.kv_n_heads is 2"),
     ],
 )
 def test_a_field_that_cannot_be_honoured_is_refused(variant: str, changes: Any, told: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=told):
         read_decoder_config(changed(variant, tmp_path, **changes))
+
+
+def test_an_mpt_in_gguf_whose_scores_do_not_fall_with_distance_is_refused(tmp_path: Path) -> None:
+    path = write_tiny_gguf("mpt", tmp_path / "model.gguf")
+    field = gguf.GGUFReader(path, "r+").get_field("mpt.attention.max_alibi_bias")
+    assert field is not None
+    field.parts[field.data[0]][0] = 0
+    with pytest.raises(CheckpointError, match=r"mpt\.attention\.max_alibi_bias is 0\.0"):
+        read_decoder_config(path)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from llama_cpp_reference import LlamaCpp
-from tiny_models import tiny_decoder, with_lora
+from tiny_families import write_tiny_gguf
+from tiny_models import random_tokens, tiny_decoder, with_lora
 
 from nabot.adapters import LoraConfig, adapter_tensors, attach, lora_groups
 from nabot.conversation import Conversation
@@ -103,6 +104,27 @@ def test_over_the_same_weights_in_float32_every_token_is_nabots(
     distances = behind(decoder, renderer, theirs, QUESTIONS)
     theirs.close()
     assert float(distances.max()) <= NEARLY
+
+
+@pytest.mark.parametrize("variant", ["neox", "mpt"])
+@torch.no_grad()
+def test_older_families_answer_in_llama_cpp_as_nabot_with_and_without_an_adapter(variant: str, tmp_path: Path) -> None:
+    # llama.cpp's GELU is approximated, and looked up in a table of float16.
+    base, adapter = write_tiny_gguf(variant, tmp_path / "base.gguf"), tmp_path / "adapter.gguf"
+    ours = load_decoder(base)
+    prompt = random_tokens(1, 20)[0].tolist()
+    answers = []
+    for files in ([], [adapter]):
+        if files:
+            with_lora(ours, LoraConfig(rank=4, alpha=8))
+            write_gguf_adapter(ours, adapter)
+        theirs = LlamaCpp(base, *files)
+        answers.append(theirs.complete(prompt, 40))
+        theirs.close()
+        logits = ours(torch.tensor([[*prompt, *answers[-1]]]))[0, len(prompt) - 1 : -1].log_softmax(-1)
+        behind = logits.amax(-1) - logits.gather(-1, torch.tensor(answers[-1]).unsqueeze(1)).squeeze(1)
+        assert float(behind.max()) <= NEARLY
+    assert answers[0] != answers[1]
 
 
 def test_the_file_holds_every_pair_under_llama_cpps_names(tmp_path: Path) -> None:

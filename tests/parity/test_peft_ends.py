@@ -1,6 +1,7 @@
 """Embedding and head that learn wholly beside LoRA, against PEFT's `modules_to_save`, on tied and untied models."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from test_peft import TOKENS_BT, assert_refused, assert_same_logits, change_config, our_gradients, their_adapter
+from tiny_families import save_tiny, tiny_theirs
 from tiny_models import tiny_decoder, tiny_hf, with_lora
 from torch.testing import assert_close
 
 from nabot.adapters import LoraConfig, adapter_tensors, attach, load_adapter, save_adapter
 from nabot.adapters.ends import learned_ends
 from nabot.adapters.peft_files import set_adapter_tensors
+from nabot.models.loading import load_decoder
 
 NAMES = ["embed_tokens", "lm_head", "embed_tokens,lm_head"]
 HEAD, EMBEDDING = "base_model.model.lm_head.weight", "base_model.model.model.embed_tokens.weight"
@@ -49,6 +52,30 @@ def test_files_go_both_ways(variant: str, tying: bool, names: str, tmp_path: Pat
     assert torch.equal(again(TOKENS_BT), ours(TOKENS_BT))
     one, other = (load_file(tmp_path / side / "adapter_model.safetensors") for side in ("ours", "theirs"))
     assert one.keys() == other.keys()
+
+
+@pytest.mark.parametrize(
+    ("variant", "modules", "ends"),
+    [("neox", ["query_key_value", "dense_4h_to_h"], ["embed_in", "lm_head"]), ("mpt", ["Wqkv", "up_proj"], ["wte"])],
+)
+@torch.no_grad()
+def test_files_go_both_ways_where_modules_have_other_names(
+    variant: str, modules: list[str], ends: list[str], tmp_path: Path
+) -> None:
+    save_tiny(variant, tmp_path / "base")
+    for number, whole in enumerate((None, ends)):
+        theirs = their_adapter(
+            deepcopy(tiny_theirs(variant)), target_modules=modules, r=4, lora_alpha=8, modules_to_save=whole
+        )
+        read, written = tmp_path / f"theirs{number}", tmp_path / f"ours{number}"
+        theirs.save_pretrained(read)
+        load_adapter(ours := load_decoder(tmp_path / "base"), read)
+        assert_same_logits(ours, theirs)
+        assert (ours(TOKENS_BT) - tiny_theirs(variant)(TOKENS_BT).logits).abs().max() > 0.5
+        save_adapter(ours, written, "base")
+        assert_same_logits(ours, peft.PeftModel.from_pretrained(deepcopy(tiny_theirs(variant)), written).eval())
+        one, other = (load_file(side / "adapter_model.safetensors") for side in (read, written))
+        assert one.keys() == other.keys()
 
 
 @pytest.mark.parametrize("names", NAMES)

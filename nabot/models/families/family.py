@@ -34,7 +34,8 @@ class GgufForm:
     """A family in GGUF files. Names are without their ending (".weight"), ours as Hugging Face's modules have them.
 
     `in_layer`: "attn_q" of "blk.3.attn_q" → what follows "{layers}.3." here. `in_pairs`: those whose rows llama.cpp keeps
-    as neighbouring pairs instead of the two halves of a head; only architecture `llama` has any.
+    as neighbouring pairs instead of the two halves of a head; only architecture `llama` has any. `by_kind`: those that hold
+    all queries, then all keys, then all values there, and head by head here.
     """
 
     architecture: str  # general.architecture
@@ -43,6 +44,7 @@ class GgufForm:
     top: Mapping[str, str] = field(default_factory=lambda: TOP)
     layers: str = "model.layers"
     in_pairs: tuple[str, ...] = ()
+    by_kind: tuple[str, ...] = ()
     no_weights: tuple[str, ...] = (ROPE_FREQUENCIES,)  # tensors that the metadata's reader takes
 
 

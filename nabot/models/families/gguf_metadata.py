@@ -65,8 +65,13 @@ class GgufMetadata:
                 say("models.unsupported_field", path=self.path, field=field, seen=seen, expected=expected)
             )
 
-    def common(self, family: str) -> DecoderConfig:
-        """The decoder as nearly all families describe it; each replaces what it has otherwise."""
+    def common(
+        self, family: str, eps: str = "attention.layer_norm_rms_epsilon", rotary_width: int = 0
+    ) -> DecoderConfig:
+        """The decoder as nearly all families describe it; each replaces what it has otherwise.
+
+        `eps`: the key of the norms' epsilon. `rotary_width`: how many features of a head turn; 0: all.
+        """
         if self._file.metadata.get("split.count", 1) > 1:
             count = self._file.metadata["split.count"]
             raise CheckpointError(say("models.split_gguf", path=self.path, count=count))
@@ -74,7 +79,7 @@ class GgufMetadata:
         head_width = self.number("attention.key_length", width // heads)
         self.refuse_unless("expert_count", 0)
         self.refuse_unless("attention.causal", True)
-        self.refuse_unless("rope.dimension_count", head_width)
+        self.refuse_unless("rope.dimension_count", rotary_width or head_width)
         self.refuse_unless("attention.value_length", head_width)
         embedding = self._file.tensors.get("token_embd.weight")
         return DecoderConfig(
@@ -87,8 +92,9 @@ class GgufMetadata:
             head_width=head_width,
             mlp_width=self.number("feed_forward_length"),
             max_positions=self.number("context_length"),
-            rope=self.rope(head_width),
-            norm_eps=self.real("attention.layer_norm_rms_epsilon"),
+            rope=self.rope(rotary_width or head_width),
+            rotary_width=rotary_width,
+            norm_eps=self.real(eps),
             tie_embeddings=not self.has_tensor("output.weight"),
         )
 

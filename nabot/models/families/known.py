@@ -12,6 +12,8 @@ from nabot.models.families.family import Family, GgufForm
 from nabot.models.families.gemma import GEMMA2, GEMMA3, GEMMA3_WITH_PICTURES
 from nabot.models.families.llama import LLAMA
 from nabot.models.families.mistral import MISTRAL
+from nabot.models.families.mpt import MPT
+from nabot.models.families.neox import NEOX
 from nabot.models.families.olmo2 import OLMO2
 from nabot.models.families.phi3 import PHI3
 from nabot.models.families.qwen import QWEN2, QWEN3
@@ -29,6 +31,8 @@ FAMILIES: tuple[Family, ...] = (
     GEMMA2,
     GEMMA3,
     GEMMA3_WITH_PICTURES,
+    NEOX,
+    MPT,
 )
 _BY_TYPE = {family.model_type: family for family in FAMILIES}
 
