@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nabot.errors import CheckpointError
 from nabot.tokenizer import Tokenizer, load_tokenizer
-from nabot.tokenizer.spm_file import read_spm
+from nabot.tokenizer.spm_file import _fields, read_spm
 
 GOLDEN = json.loads(Path(__file__).with_name("sentencepiece_golden.json").read_text(encoding="utf-8"))
 
@@ -76,6 +76,23 @@ def test_tokens_that_were_added_later_have_the_ids_of_the_config(tmp_path: Path)
 def test_an_added_token_with_an_impossible_id_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="<pad>"):
         load_tokenizer(folder_of("llama", tmp_path, added_tokens={"<pad>": 9999}))
+
+
+@pytest.mark.parametrize(
+    ("part", "setting", "told"),
+    [(2, b"\xc0\x01\x01", "treat_whitespace_as_suffix is 1"), (3, b"\x28\x00", "escape_whitespaces is 0")],
+)
+def test_another_way_with_spaces_is_refused(part: int, setting: bytes, told: str, tmp_path: Path) -> None:
+    """The last of two such messages in a file counts; numbers are those of sentencepiece_model.proto."""
+    own = dict(_fields(model_bytes("llama")))[part]
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(model_bytes("llama") + bytes([part << 3 | 2]) + _varint_of(len(own + setting)) + own + setting)
+    with pytest.raises(CheckpointError, match=told):
+        read_spm(path)
+
+
+def _varint_of(number: int) -> bytes:
+    return bytes([number & 0x7F | 0x80, number >> 7]) if number > 0x7F else bytes([number])
 
 
 @given(place=st.integers(0, 2000), byte=st.integers(0, 255))

@@ -1,12 +1,13 @@
 """Text by the columns that it takes in a terminal, where a Hangul syllable takes two. In: text, out: widths and lines."""
 
 from collections.abc import Iterator
-from unicodedata import category, east_asian_width
 
 
 def width(text: str) -> int:
-    """Columns: two for a wide or full-width letter, none for a mark that stands on the one before (UAX #11)."""
-    return sum(0 if category(c) in ("Mn", "Me", "Cf") else 1 + (east_asian_width(c) in "WF") for c in text)
+    """Columns: two for a wide or full-width letter, none for a mark or a jamo that joins the one before."""
+    from rich.cells import cell_len  # here, since it takes longer to import than most commands to answer
+
+    return cell_len(text)
 
 
 def padded(text: str, columns: int) -> str:

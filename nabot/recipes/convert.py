@@ -62,7 +62,7 @@ def _take_tokenizer(folder: Path, out: Path) -> None:
 
 def _record(name: str, version: str, folder: Path, out: Path) -> Record:
     return Record(
-        source=f"{META}{name}",
+        source=f"{META}{name}@{version}",
         version=version,
         asked=None,
         path=".",

@@ -16,7 +16,7 @@ from nabot.errors import ConfigError, DataError
 from nabot.models.loading import open_weights
 from nabot.models.more_rows import mean_rows, save_rows
 from nabot.recipes.settings import Settings
-from nabot.sources import Progress, base_hash, resolve
+from nabot.sources import Progress, base_hash, resolve, write_licence_files
 from nabot.sources.extension import Extension, is_extension
 from nabot.text import say
 from nabot.tokenizer import load_tokenizer
@@ -73,6 +73,7 @@ def extend(request: ExtendRequest, progress: Progress | None = None) -> Extended
         write_tokenizer(aside, tokenizer, extended(tokenizer, new))
         save_rows(aside, mean_rows(config, tensors, [token.pieces for token in new]))
         Extension(model.source, base_hash(model.path), model.licence, first).write(aside)
+        write_licence_files(aside, model.licence)  # its new rows are made of the model's
         grown = load_tokenizer(aside)
     special = sum(token.special for token in new)
     before, after = (tokens_per_character(one, held_out) if held_out else None for one in (tokenizer, grown))

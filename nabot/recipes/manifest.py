@@ -8,7 +8,7 @@ from typing import Any
 from nabot.artifacts import write_file, write_json
 from nabot.bot import MANIFEST, BotRecord
 from nabot.recipes.runfiles import RunPlan
-from nabot.sources import commercial_use, licence_files
+from nabot.sources import commercial_use, write_licence_files
 from nabot.text import say
 
 _LIBRARIES = ("nabot", "torch", "tokenizers", "safetensors", "numpy")
@@ -18,9 +18,7 @@ def write_manifest(
     out: Path, record: BotRecord, plan: RunPlan, figures: dict[str, Any], *, rows: int, learned: int, held_out: int
 ) -> None:
     """BOT/manifest.json, the model card, BOT/README.md, and what the base's licence wants to lie beside them."""
-    beside = licence_files(record.base_licence)
-    for name, text in beside.items():
-        write_file(out / name, text)
+    beside = write_licence_files(out, record.base_licence)
     manifest = {
         "base": {"source": record.base, "hash": record.base_hash},
         "from": plan.parent or None,
@@ -31,7 +29,7 @@ def write_manifest(
         "system": record.system,
         "figures": figures,
         "versions": {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
-        "licences": licence_ledger(record, list(beside)),
+        "licences": licence_ledger(record, beside),
     }
     write_json(out / MANIFEST, manifest)
     write_file(out / "README.md", _card(out, record, figures))

@@ -14,7 +14,7 @@ from nabot.sources.names import is_model_name
 from nabot.sources.registry import ShortName, registry
 from nabot.sources.resolving import check_removable, remove, resolve
 from nabot.sources.store import Installed, installed, models_folder
-from nabot.sources.terms import licence_files, licence_names
+from nabot.sources.terms import licence_names, write_licence_files
 
 __all__ = [
     "Installed",
@@ -28,11 +28,11 @@ __all__ = [
     "commercial_use",
     "installed",
     "is_model_name",
-    "licence_files",
     "licence_names",
     "licence_of",
     "models_folder",
     "registry",
     "remove",
     "resolve",
+    "write_licence_files",
 ]

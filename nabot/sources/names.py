@@ -38,6 +38,7 @@ class HubName:
 @dataclass(frozen=True)
 class MetaName:
     name: str  # of the folder that it was converted from
+    version: str | None = None  # folders of one name may hold different weights
 
 
 Stored = PypiName | HubName | MetaName  # what can be in the models folder
@@ -58,7 +59,8 @@ def parse(source: str) -> Stored | LocalPath:
     if source.startswith("hf:"):
         return _hub(source)
     if source.startswith(META):
-        return MetaName(meta_name(source.removeprefix(META)))
+        name, _, version = source.removeprefix(META).partition("@")
+        return MetaName(meta_name(name), version or None)
     # os.path: its questions are answered with "no" where pathlib's raise (too long a name, a zero byte, ~nobody)
     if source and os.path.exists(expanded := os.path.expanduser(source)):
         return LocalPath(

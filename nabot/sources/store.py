@@ -140,7 +140,7 @@ def matching(wanted: Stored) -> list[tuple[Path, Record]]:
 
 def _fits(wanted: Stored, record: Record) -> bool:
     if isinstance(wanted, MetaName):
-        return True
+        return wanted.version in (None, record.version)
     if isinstance(wanted, PypiName):
         return wanted.version in (None, record.version, record.asked)
     return wanted.revision in (None, record.version, record.asked) and record.origin.get("file") == wanted.file

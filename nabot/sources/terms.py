@@ -73,6 +73,14 @@ def licence_files(licence: str) -> dict[str, str]:
     return notice | {names[1]: terms.read_text(encoding="utf-8")} if terms.is_file() else notice
 
 
+def write_licence_files(folder: Path, licence: str) -> list[str]:
+    """Puts them into `folder`; their names."""
+    files = licence_files(licence)
+    for name, text in files.items():
+        write_file(folder / name, text)
+    return list(files)
+
+
 def licence_names(licence: str) -> tuple[str, ...]:
     """The names of those files: of the notice, and of the copy of the terms."""
     return ("NOTICE.txt", f"LICENSE-{licence}.txt") if licence in NOTICES else ()

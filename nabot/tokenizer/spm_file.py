@@ -22,7 +22,8 @@ from nabot.tokenizer.parts import TokenizerParts
 _PIECES, _TRAINER, _NORMALIZER = 1, 2, 3  # fields of ModelProto
 _TEXT, _SCORE, _KIND = 1, 2, 3  # of a piece
 _MODEL_TYPE, _UNK_ID, _BOS_ID, _EOS_ID, _PAD_ID = 3, 40, 41, 42, 43  # of the trainer
-_CHARSMAP, _DUMMY_PREFIX, _FEWER_SPACES = 2, 3, 4  # of the normalizer
+_SPACE_BEHIND = 24  # of the trainer: "▁" ends a word
+_CHARSMAP, _DUMMY_PREFIX, _FEWER_SPACES, _ESCAPED_SPACES = 2, 3, 4, 5  # of the normalizer
 _UNIGRAM, _BPE = 1, 2
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
 
@@ -32,12 +33,20 @@ Fields = dict[int, Any]  # number → the last value: an int, or bytes
 def read_spm(path: Path) -> TokenizerParts:
     """Raises CheckpointError for a file that is damaged, or of a kind that nabot does not know."""
     try:
-        pieces, trainer, normalizer = _model(path.read_bytes())
-        tokens = [piece.get(_TEXT, b"").decode() for piece in pieces]
-        scores = [struct.unpack("<f", piece.get(_SCORE, b"\0\0\0\0"))[0] for piece in pieces]
-        kinds = [piece.get(_KIND, _NORMAL) for piece in pieces]
-    except (ValueError, IndexError, struct.error, AttributeError) as error:
+        return _parts_of(path)
+    except CheckpointError:
+        raise
+    except Exception as error:  # a changed byte leads to errors of many kinds, and `tokenizers` has none of its own
         raise CheckpointError(say("tokenizer.damaged", path=path, reason=error)) from error
+
+
+def _parts_of(path: Path) -> TokenizerParts:
+    pieces, trainer, normalizer = _model(path.read_bytes())
+    tokens = [piece.get(_TEXT, b"").decode() for piece in pieces]
+    scores = [struct.unpack("<f", piece.get(_SCORE, b"\0\0\0\0"))[0] for piece in pieces]
+    kinds = [piece.get(_KIND, _NORMAL) for piece in pieces]
+    _check(path, "treat_whitespace_as_suffix", trainer.get(_SPACE_BEHIND, 0), 0)
+    _check(path, "escape_whitespaces", normalizer.get(_ESCAPED_SPACES, 1), 1)
     steps = _steps(normalizer)
     kind = trainer.get(_MODEL_TYPE, _UNIGRAM)
     ids = {"unk": trainer.get(_UNK_ID, 0), "bos": trainer.get(_BOS_ID, 1), "eos": trainer.get(_EOS_ID, 2)}
@@ -51,6 +60,11 @@ def read_spm(path: Path) -> TokenizerParts:
     if steps:
         parts.backend.normalizer = normalizers.Sequence([*steps, parts.backend.normalizer])
     return parts
+
+
+def _check(path: Path, field: str, seen: int, expected: int) -> None:
+    if seen != expected:
+        raise CheckpointError(say("models.unsupported_field", path=path, field=field, seen=seen, expected=expected))
 
 
 def _model(data: bytes) -> tuple[list[Fields], Fields, Fields]:

@@ -1,5 +1,6 @@
 """Columns, against the measure of another library."""
 
+import unicodedata
 from itertools import pairwise
 
 from hypothesis import given
@@ -18,6 +19,10 @@ def test_a_width_is_what_a_terminal_shows(text: str) -> None:
 
 def test_a_mark_on_a_letter_takes_no_column() -> None:
     assert width("e\N{COMBINING ACUTE ACCENT}") == 1
+
+
+def test_syllables_in_pieces_are_as_wide_as_whole_ones() -> None:
+    assert width(unicodedata.normalize("NFD", "한글.txt")) == width("한글.txt") == 8
 
 
 @given(WORDS, st.integers(0, 40))

@@ -231,12 +231,16 @@ class GgufForTests:
     def add(self, name: str, change: Tensor) -> None:
         self._tensors[name] = self._tensors[name] + change
 
-    def write(self, path: Path) -> Path:
+    def write(self, path: Path, **more: float | bool) -> Path:
+        """`more`: numbers and truths that the architecture says of itself, "." in their names as "__"."""
         writer = gguf.GGUFWriter(path, self._base.fields["general.architecture"].contents())
         for key, field in self._base.fields.items():
             if key != "general.architecture" and not key.startswith("GGUF."):
                 sub_type = field.types[-1] if len(field.types) > 1 else None
                 writer.add_key_value(key, field.contents(), field.types[0], sub_type)
+        for key, value in more.items():
+            kind = gguf.GGUFValueType.BOOL if isinstance(value, bool) else gguf.GGUFValueType.FLOAT32
+            writer.add_key_value(f"{writer.arch}.{key.replace('__', '.')}", value, kind)
         for name, tensor in self._tensors.items():
             writer.add_tensor(name, tensor.numpy())
         writer.write_header_to_file()
@@ -378,7 +382,20 @@ def test_a_gguf_file_of_gemma_2_that_tells_no_window_has_that_of_the_paper(tmp_p
     assert (local.window, local.layers) == (4096, (True, False, True, False))
 
 
+def test_what_llama_cpp_lengthens_turned_heads_by_is_honoured_for_every_kind(tmp_path: Path) -> None:
+    base = gguf.GGUFReader(write_tiny_gguf("mistral", tmp_path / "base.gguf"))
+    rope = read_decoder_config(GgufForTests(base).write(tmp_path / "longer.gguf", rope__scaling__attn_factor=1.25)).rope
+    assert rope is not None
+    assert rope.attention_factor == 1.25
+
+
 # ---- what is refused
+
+
+def test_a_gguf_file_whose_tokens_see_what_follows_is_refused(tmp_path: Path) -> None:
+    base = gguf.GGUFReader(write_tiny_gguf("mistral", tmp_path / "base.gguf"))
+    with pytest.raises(CheckpointError, match=r"llama\.attention\.causal is False"):
+        read_decoder_config(GgufForTests(base).write(tmp_path / "both.gguf", attention__causal=False))
 
 
 def test_an_unknown_architecture_is_told_with_the_nearest_first(tmp_path: Path) -> None:

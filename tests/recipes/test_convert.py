@@ -38,11 +38,11 @@ def test_without_the_flag_it_is_refused_and_the_flag_is_named(folder: Path) -> N
 def test_with_the_flag_it_is_a_model_with_a_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["pull", "--convert-meta", str(folder), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said["source"] == "meta:7B-chat"
     model = resolve("meta:7B-chat")
+    assert said["source"] == model.source == f"meta:7B-chat@{model.path.name}"
     assert str(model.path) == said["path"]
     assert (model.path / "tokenizer.model").read_bytes() == b"pieces"
-    assert [m.name for m in installed()] == ["meta:7B-chat"]
+    assert [m.name for m in installed()] == [model.source]
 
 
 def test_a_second_time_nothing_is_done_and_new_weights_are_converted_anew(folder: Path) -> None:
@@ -54,6 +54,19 @@ def test_a_second_time_nothing_is_done_and_new_weights_are_converted_anew(folder
     (folder / "params.json").write_text('{"dim": 8, "n_layers": 1, "n_heads": 2, "norm_eps": 1e-6}', encoding="utf-8")
     assert run(["pull", "--convert-meta", str(folder)]) == 0
     assert resolve("meta:7B-chat").path != first
+
+
+def test_two_folders_of_one_name_are_told_apart(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["pull", "--convert-meta", str(folder)]) == 0
+    first = resolve("meta:7B-chat")
+    (folder / "params.json").write_text('{"dim": 8, "n_layers": 1, "n_heads": 2, "norm_eps": 1e-6}', encoding="utf-8")
+    assert run(["pull", "--convert-meta", str(folder)]) == 0
+    second = resolve("meta:7B-chat")
+    assert resolve(first.source) == first
+    assert run(["rm", "meta:7B-chat", "--yes"]) == 2
+    assert first.source in capsys.readouterr().err
+    assert run(["rm", first.source, "--yes"]) == 0
+    assert resolve("meta:7B-chat") == second
 
 
 def test_it_is_removed_by_its_name_and_the_original_stays(folder: Path) -> None:

@@ -80,6 +80,13 @@ def test_it_is_another_base_with_the_licence_of_the_one_below(tmp_path: Path, co
     assert base_hash(out) != base_hash(base) == read_extension(out).base_hash
 
 
+def test_what_the_licence_below_wants_passed_on_lies_beside_the_new_rows(tmp_path: Path, corpus: Path) -> None:
+    base, out = write_tiny_model(tmp_path / "base"), tmp_path / "longer"
+    (base / "README.md").write_text("---\nlicense: gemma\n---\n", encoding="utf-8")
+    extend(ExtendRequest(str(base), out, [corpus], 20))
+    assert "Gemma Terms of Use" in (out / "NOTICE.txt").read_text(encoding="utf-8")
+
+
 def test_other_weights_below_are_refused(tmp_path: Path, corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base, out = write_tiny_model(tmp_path / "base"), tmp_path / "longer"
     extend(ExtendRequest(str(base), out, [corpus], 20))

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nabot.errors import ConfigError, LicenceNotAccepted
-from nabot.sources import accept, check_known, installed, licence_files, resolve
+from nabot.sources import accept, check_known, installed, resolve
 from nabot.sources.acceptance import require_accepted
 from nabot.sources.registry import ShortName, registry
-from nabot.sources.terms import readable
+from nabot.sources.terms import licence_files, readable
 
 PAGE = """<!doctype html><html><head><title>x</title><style>b{}</style></head><body><nav>Menu</nav>
 <h1>Terms of Use</h1><p>By using <b>it</b> you\nagree.</p><ul><li>First.</li><li>Second &amp; last.</li></ul>

@@ -5,6 +5,7 @@ by the name of the family that they are made of.
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +112,8 @@ class GgufMetadata:
         if kind == "yarn":
             return self._yarn(theta, factor)
         length = self.real("rope.scaling.attn_factor", 1.0)  # llama.cpp multiplies by it whatever the kind
-        return RopeConfig(
-            theta, kind="llama3" if divisors else kind, factor=factor, divisors=divisors, attention_factor=length
-        )
+        stretched = RopeConfig(theta, kind=kind, factor=factor, attention_factor=length)
+        return replace(stretched, kind="llama3", divisors=divisors) if divisors else stretched
 
     def _yarn(self, theta: float, factor: float) -> RopeConfig:
         self.refuse_unless("rope.scaling.yarn_ext_factor", 1.0)
