@@ -64,14 +64,13 @@ class QuantisedGroup(LinearGroup):
             self.pack()
         if self._product is None:
             return super().forward(x_ND, batch)
-        y = self._product(x_ND.bfloat16()).to(x_ND.dtype)
+        y = self._product(x_ND.bfloat16()).to(x_ND)
         return y if self.bias is None else y.add_(self.bias)
 
     def _takes(self, x_ND: Tensor, batch: TokenBatch | None) -> bool:
         # A prompt of a few tokens is dense, too: only where answers are written does speed matter, and the first
         # token need not wait for weights to be packed. The head, which has no batch, is asked by the row.
-        writes = batch is None or (batch.store is not None and max(batch.lengths) == 1)
-        return writes and len(x_ND) <= FEW_ROWS and not torch.is_grad_enabled()
+        return (batch is None or batch.writes) and len(x_ND) <= FEW_ROWS and not torch.is_grad_enabled()
 
 
 class QuantisedPackedGroup(QuantisedGroup, PackedGroup):
