@@ -57,7 +57,7 @@ class Attention(Part):
 
     def forward(self, x_ND: Tensor, batch: TokenBatch, table: RopeTable) -> Tensor:
         heads, kv_heads = self.num_heads, self.num_kv_heads
-        qkv_NJE = self.qkv(x_ND, batch).view(len(x_ND), heads + 2 * kv_heads, -1)
+        qkv_NJE = self.qkv(x_ND, batch).view(x_ND.shape[0], heads + 2 * kv_heads, -1)
         qk_NJE, v_NKE = torch.split_with_sizes(qkv_NJE, [heads + kv_heads, kv_heads], 1)
         if self.head_norm is not None:
             qk_NJE = self.head_norm(qk_NJE)
