@@ -224,11 +224,12 @@ class Decoder(nn.Module):
         self.hidden(x_ND, TokenBatch.of_documents([len(x_ND)], store=recorder, device=x_ND.device))
         return recorder.kept
 
-    def head(self, hidden_ND: Tensor) -> Tensor:
-        """[N, D] → logits [N, V] in the dtype of the weights; ask only for the tokens that matter."""
+    def head(self, hidden_ND: Tensor, batch: TokenBatch | None = None) -> Tensor:
+        """[N, D] → logits [N, V] in the dtype of the weights; ask only for the tokens that matter. `batch` is where they
+        come from, if an answer goes on."""
         if self.output is None:
             return F.linear(hidden_ND, self.embedding)
-        return self.output(hidden_ND, None)
+        return self.output(hidden_ND, batch)
 
     @property
     def frozen_head(self) -> Tensor | None:

@@ -74,7 +74,7 @@ class QuantisedGroup(LinearGroup):
 
     def _takes(self, x_ND: Tensor, batch: TokenBatch | None) -> bool:
         # A prompt of a few tokens is dense, too: only where answers are written does speed matter, and the first
-        # token need not wait for weights to be packed. The head, which has no batch, is asked by the row.
+        # token need not wait for weights to be packed. Whoever asks the head without a batch asks by the row.
         return (batch is None or batch.writes) and x_ND.shape[0] <= FEW_ROWS and not torch.is_grad_enabled()
 
 
