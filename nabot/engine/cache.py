@@ -33,8 +33,7 @@ class SlotCache:
         self._beginning = beginning
         self.before = len(beginning[0][0]) if beginning else 0
         self._capacity = 0  # columns, the beginning's included
-        self._keys: list[Tensor] = []
-        self._values: list[Tensor] = []
+        self._keys = self._values = torch.empty(0)  # [L, slots, K, S, E]
         self.tokens: list[list[int]] = []  # by slot: whose keys and values stand in its first columns
 
     def reserve(self, slots: int, length: int) -> None:
@@ -44,23 +43,21 @@ class SlotCache:
             return
         capacity = max(self._capacity, capacity, min(_FIRST_CAPACITY, self._config.max_positions))
         slots = max(slots, len(self.tokens) if slots <= len(self.tokens) else 2 * len(self.tokens))
-        shape = (slots, self._config.num_kv_heads, capacity, self._config.head_width)
+        config = self._config
+        shape = (config.num_layers, slots, config.num_kv_heads, capacity, config.head_width)
         self._keys = self._grown(shape, self._keys, [keys for keys, _ in self._beginning])
         self._values = self._grown(shape, self._values, [values for _, values in self._beginning])
         self.tokens += [[] for _ in range(slots - len(self.tokens))]
         self._capacity = capacity
 
-    def _grown(self, shape: tuple[int, ...], old: list[Tensor], beginning: list[Tensor]) -> list[Tensor]:
-        layers = []
-        for layer in range(self._config.num_layers):
-            # Zeros, since columns that nobody has written are masked, and even a masked NaN would spread.
-            new = torch.zeros(shape, dtype=self._dtype, device=self._device)
-            if old:
-                new[: old[layer].shape[0], :, : old[layer].shape[2]] = old[layer]
-            if beginning:
-                new[:, :, : self.before] = beginning[layer].transpose(0, 1)
-            layers.append(new)
-        return layers
+    def _grown(self, shape: tuple[int, ...], old: Tensor, beginning: list[Tensor]) -> Tensor:
+        # Zeros, since columns that nobody has written are masked, and even a masked NaN would spread.
+        new = torch.zeros(shape, dtype=self._dtype, device=self._device)
+        if len(old):
+            new[:, : old.shape[1], :, : old.shape[3]] = old
+        for layer, columns_PKE in zip(new, beginning, strict=False):
+            layer[:, :, : self.before] = columns_PKE.transpose(0, 1)
+        return new
 
     def grow_for(self, length: int) -> None:
         """Room for a sequence of `length` tokens, doubled so that growing stays rare."""
@@ -77,17 +74,18 @@ class SlotCache:
         source = max(range(len(lengths)), key=lambda s: (lengths[s], s == slot))
         length = lengths[source]
         if source != slot and length:
-            for layer in (*self._keys, *self._values):
-                layer[slot, :, : self.before + length] = layer[source, :, : self.before + length]
+            self._copy(source, slot, length)
         self.tokens[slot] = list(prompt[:length])
         return length
 
     def move(self, source: int, target: int) -> None:
         """The sequence of `source` goes on in `target`."""
-        length = self.before + len(self.tokens[source])
-        for layer in (*self._keys, *self._values):
-            layer[target, :, :length] = layer[source, :, :length]
+        self._copy(source, target, len(self.tokens[source]))
         self.tokens[target] = list(self.tokens[source])
+
+    def _copy(self, source: int, target: int, length: int) -> None:
+        for cache in (self._keys, self._values):
+            cache[:, target, :, : self.before + length] = cache[:, source, :, : self.before + length]
 
     def starts(self, slots: Sequence[int]) -> list[int]:
         """The positions of the next tokens in `slots`."""
@@ -103,42 +101,54 @@ class SlotWriter:
 
     def __init__(
         self,
-        keys: list[Tensor],
-        values: list[Tensor],
+        keys_LBKSE: Tensor,
+        values_LBKSE: Tensor,
         slots: Sequence[int],
         starts: Sequence[int],
         lengths: Sequence[int],
     ) -> None:
-        self._keys, self._values = keys, values
-        self._slots, self._starts, self._lengths = list(slots), list(starts), list(lengths)
+        self._keys, self._values = (_Pass(cache, slots, starts, lengths) for cache in (keys_LBKSE, values_LBKSE))
         self._seen = tuple(s + n for s, n in zip(starts, lengths, strict=True))
-        self._most = max(self._seen)
-        first, count = self._slots[0], len(self._slots)
-        self._side_by_side = self._slots == list(range(first, first + count))
-        self._several_of_one = max(lengths) == 1 < count
-        device = keys[0].device
-        self._rows_B = torch.tensor(self._slots, device=device)
-        self._columns_B = torch.tensor(self._starts, device=device)
 
     def extend(self, layer: int, keys_NKE: Tensor, values_NKE: Tensor) -> CachedKeys:
         """Writes in place and returns views of (or, for scattered slots, copies from) the cache."""
-        keys, values = self._keys[layer], self._values[layer]
-        self._write(keys, keys_NKE)
-        self._write(values, values_NKE)
-        return CachedKeys(self._pick(keys), self._pick(values), self._seen)
+        return CachedKeys(self._keys.extend(layer, keys_NKE), self._values.extend(layer, values_NKE), self._seen)
 
-    def _write(self, cache: Tensor, new_NKE: Tensor) -> None:
+
+class _Pass:
+    """Keys, or values, as one pass writes and reads them. What differs by layer in nothing but the layer is cut out of
+    the cache once: for one token, cutting would take longer than copying."""
+
+    def __init__(
+        self, cache_LBKSE: Tensor, slots: Sequence[int], starts: Sequence[int], lengths: Sequence[int]
+    ) -> None:
+        first, count = slots[0], len(slots)
+        self._lengths = list(lengths)
+        self._most = max(s + n for s, n in zip(starts, lengths, strict=True))
+        self._layers = cache_LBKSE.unbind(0)
+        self._rows_B = torch.tensor(slots, device=cache_LBKSE.device)
+        self._columns_B = torch.tensor(starts, device=cache_LBKSE.device)
+        self._several_of_one = max(lengths) == 1 < count
+        self._places = (
+            []
+            if self._several_of_one
+            else [
+                cache_LBKSE[:, slot, :, start : start + length].transpose(1, 2).unbind(0)  # [T, K, E] of each layer
+                for slot, start, length in zip(slots, starts, lengths, strict=True)
+            ]
+        )
+        side_by_side = list(slots) == list(range(first, first + count))
+        self._kept = cache_LBKSE[:, first : first + count, :, : self._most].unbind(0) if side_by_side else ()
+
+    def extend(self, layer: int, new_NKE: Tensor) -> Tensor:
+        """All that is kept, [B, K, S, E], the new included."""
         if self._several_of_one:
-            cache[self._rows_B, :, self._columns_B] = new_NKE
-            return
-        pieces = new_NKE.split(self._lengths) if len(self._slots) > 1 else [new_NKE]
-        for slot, start, length, piece_TKE in zip(self._slots, self._starts, self._lengths, pieces, strict=True):
-            cache[slot].narrow(1, start, length).copy_(piece_TKE.transpose(0, 1))
-
-    def _pick(self, cache: Tensor) -> Tensor:
-        if self._side_by_side:
-            return cache.narrow(0, self._slots[0], len(self._slots)).narrow(2, 0, self._most)
-        return cache[self._rows_B, :, : self._most]
+            self._layers[layer][self._rows_B, :, self._columns_B] = new_NKE
+        else:
+            pieces = new_NKE.split(self._lengths) if len(self._places) > 1 else [new_NKE]
+            for place, piece_TKE in zip(self._places, pieces, strict=True):
+                place[layer].copy_(piece_TKE)
+        return self._kept[layer] if self._kept else self._layers[layer][self._rows_B, :, : self._most]
 
 
 def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:

@@ -233,8 +233,9 @@ class Engine:
         hidden_ND = self.decoder.hidden(self.decoder.embed(tokens_N), batch)
         for slot, new in zip(slots, fresh, strict=True):
             self._cache.tokens[slot] += new
-        last_B = torch.tensor(lengths, device=self._device).cumsum(0) - 1
-        return self.decoder.head(hidden_ND[last_B])
+        if not batch.writes:
+            hidden_ND = hidden_ND[torch.tensor(lengths, device=self._device).cumsum(0) - 1]
+        return self.decoder.head(hidden_ND, batch)
 
     def _retire(self) -> None:
         """Takes ended answers out; the last running one moves into a hole, so that running slots stay side by side."""

@@ -7,6 +7,7 @@ length share a product, and right-padding is invisible to causal attention.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -247,7 +248,7 @@ def _masked(q_BHTE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, visible: Tensor | No
 
 
 def _attend_cached(q_NHE: Tensor, cached: CachedKeys, batch: TokenBatch, sight: Sight) -> Tensor:
-    if max(batch.lengths) == 1:
+    if batch.writes:
         return _attend_one_each(q_NHE, cached, sight)
     outputs = []
     for row, q_THE in enumerate(q_NHE.split(batch.lengths)):
@@ -271,12 +272,7 @@ def _attend_one_each(q_BHE: Tensor, cached: CachedKeys, sight: Sight) -> Tensor:
         k_BKSE, v_BKSE = k_BKSE[:, :, first:], v_BKSE[:, :, first:]
     visible = None
     if shortest < seen:
-        lengths_B1 = torch.tensor(cached.lengths, device=q_BHE.device).unsqueeze(1)
-        places_S = torch.arange(first, seen, device=q_BHE.device)
-        visible_BS = places_S < lengths_B1
-        if sight.window:
-            visible_BS &= places_S >= lengths_B1 - sight.window
-        visible = visible_BS.view(rows, 1, 1, -1)
+        visible = _visible(cached.lengths, first, seen, sight.window, q_BHE.device)
     if sight.slopes:
         last_B1 = torch.tensor(cached.lengths, device=q_BHE.device).unsqueeze(1) - 1
         distances_BS = torch.arange(first, k_BKSE.shape[2] + first, device=q_BHE.device) - last_B1
@@ -285,3 +281,14 @@ def _attend_one_each(q_BHE: Tensor, cached: CachedKeys, sight: Sight) -> Tensor:
     q_BKGE = q_BHE.view(rows, kv_heads, heads // kv_heads, width)
     out = _masked(q_BKGE, k_BKSE, v_BKSE, visible, sight.soft_cap)
     return out.reshape(rows, heads, width)
+
+
+@lru_cache(maxsize=4)  # every layer asks
+def _visible(lengths: tuple[int, ...], first: int, seen: int, window: int, device: torch.device) -> Tensor:
+    """[B, 1, 1, S]: which columns, from `first`, the last token of each document sees."""
+    lengths_B1 = torch.tensor(lengths, device=device).unsqueeze(1)
+    places_S = torch.arange(first, seen, device=device)
+    visible_BS = places_S < lengths_B1
+    if window:
+        visible_BS &= places_S >= lengths_B1 - window
+    return visible_BS.view(len(lengths), 1, 1, -1)

@@ -126,6 +126,11 @@ class TokenBatch:
         return len(set(self.lengths)) == 1 and not self.shared
 
     @cached_property
+    def writes(self) -> bool:
+        """Every document has one new token, and a store has the others: answers go on."""
+        return self.store is not None and max(self.lengths) == 1
+
+    @cached_property
     def longest(self) -> int:
         """Tokens of the longest document, with those that all begin with."""
         return self.shared + max(self.lengths, default=0)

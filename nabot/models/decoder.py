@@ -17,13 +17,13 @@ from nabot.models import ops
 from nabot.models.attention import PLAIN, Sight, attention
 from nabot.models.batch import KeysAndValues, Recorder, TokenBatch
 from nabot.models.config import DecoderConfig, RopeConfig
-from nabot.models.linear import LinearGroup
+from nabot.models.linear import LinearGroup, Part
 from nabot.models.recompute import Recompute, run_block
 
 RopeTable = tuple[Tensor, Tensor] | None  # None: nothing turns
 
 
-class Norm(nn.Module):
+class Norm(Part):
     """RMSNorm with its weight."""
 
     def __init__(self, path: str, width: int, eps: float) -> None:
@@ -38,7 +38,7 @@ class Norm(nn.Module):
         yield f"{self.path}.weight", self.weight.data
 
 
-class Attention(nn.Module):
+class Attention(Part):
     """Grouped-query attention over the documents of a batch."""
 
     def __init__(self, config: DecoderConfig, layer: int) -> None:
@@ -57,20 +57,20 @@ class Attention(nn.Module):
 
     def forward(self, x_ND: Tensor, batch: TokenBatch, table: RopeTable) -> Tensor:
         heads, kv_heads = self.num_heads, self.num_kv_heads
-        qkv_NJE = self.qkv(x_ND, batch).unflatten(-1, (heads + 2 * kv_heads, -1))
-        qk_NJE, v_NKE = qkv_NJE.split([heads + kv_heads, kv_heads], 1)
+        qkv_NJE = self.qkv(x_ND, batch).view(x_ND.shape[0], heads + 2 * kv_heads, -1)
+        qk_NJE, v_NKE = torch.split_with_sizes(qkv_NJE, [heads + kv_heads, kv_heads], 1)
         if self.head_norm is not None:
             qk_NJE = self.head_norm(qk_NJE)
         if table is not None:
             qk_NJE = ops.rotate(qk_NJE, table)
-        q_NHE, k_NKE = qk_NJE.split([heads, kv_heads], 1)
+        q_NHE, k_NKE = torch.split_with_sizes(qk_NJE, [heads, kv_heads], 1)
         if self.query_scale != 1:
             q_NHE = q_NHE * self.query_scale
         out_NHE = attention(q_NHE, k_NKE, v_NKE, batch, self.layer, self.sight)
         return self.out(out_NHE.flatten(1), batch)
 
 
-class HeadNorm(nn.Module):
+class HeadNorm(Part):
     """Queries and keys normed, each head alone: one product, in which every head has its weight."""
 
     def __init__(self, path: str, heads: int, kv_heads: int, width: int, eps: float) -> None:
@@ -83,7 +83,7 @@ class HeadNorm(nn.Module):
         return ops.rms_norm(qk_NJE, weight_JE, self.eps)
 
 
-class WidthNorm(nn.Module):
+class WidthNorm(Part):
     """Queries and keys normed, all heads as one."""
 
     def __init__(self, path: str, heads: int, kv_heads: int, width: int, eps: float) -> None:
@@ -109,7 +109,7 @@ def _sight(config: DecoderConfig, layer: int) -> Sight:
     return Sight(window, config.score_cap) if window or config.score_cap else PLAIN
 
 
-class Mlp(nn.Module):
+class Mlp(Part):
     """SwiGLU feed-forward."""
 
     def __init__(self, config: DecoderConfig, layer: int) -> None:
@@ -225,11 +225,12 @@ class Decoder(nn.Module):
         self.hidden(x_ND, TokenBatch.of_documents([len(x_ND)], store=recorder, device=x_ND.device))
         return recorder.kept
 
-    def head(self, hidden_ND: Tensor) -> Tensor:
-        """[N, D] → logits [N, V] in the dtype of the weights; ask only for the tokens that matter."""
+    def head(self, hidden_ND: Tensor, batch: TokenBatch | None = None) -> Tensor:
+        """[N, D] → logits [N, V] in the dtype of the weights; ask only for the tokens that matter. `batch` is where they
+        come from, if an answer goes on."""
         if self.output is None:
             return F.linear(hidden_ND, self.embedding)
-        return self.output(hidden_ND, None)
+        return self.output(hidden_ND, batch)
 
     @property
     def frozen_head(self) -> Tensor | None:

@@ -52,8 +52,8 @@ class Gemma(Decoder):
         # Rounded to the dtype first, as the model was trained: in bfloat16 √640 is 25.25.
         return x_ND * torch.tensor(self.embedding_scale, dtype=x_ND.dtype, device=x_ND.device)
 
-    def head(self, hidden_ND: Tensor) -> Tensor:
-        logits_NV = super().head(hidden_ND)
+    def head(self, hidden_ND: Tensor, batch: TokenBatch | None = None) -> Tensor:
+        logits_NV = super().head(hidden_ND, batch)
         return ops.soft_cap(logits_NV, self.config.logit_cap) if self.config.logit_cap else logits_NV
 
     @property

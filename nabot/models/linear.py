@@ -6,13 +6,21 @@ with the same signature.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nabot.models.batch import TokenBatch
+
+
+class Part(nn.Module):
+    """A module that is called as the function it is. PyTorch looks for hooks first, which takes as long as one row's
+    arithmetic; parts of a layer have none (layers may)."""
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self.forward(*inputs)
 
 
 class Projection(Protocol):
@@ -24,7 +32,7 @@ class Projection(Protocol):
     def __call__(self, x_ND: Tensor, batch: TokenBatch | None) -> Tensor: ...
 
 
-class LinearGroup(nn.Module):
+class LinearGroup(Part):
     """y = x Wᵀ (+ b), W being the members' weights stacked along their outputs.
 
     `path` is the Hugging Face module path of the parent ("model.layers.0.self_attn"), `members` maps a member's name

@@ -18,7 +18,7 @@ from nabot.models.config import RopeConfig
 
 
 def _accurate(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()  # for nothing, it would still take a call
 
 
 class _NothingKept:
@@ -28,10 +28,13 @@ class _NothingKept:
         pass
 
 
+_NOTHING_KEPT = _NothingKept()
+
+
 def _run(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
     """The Function's output; without gradients its forward alone, since autograd's bookkeeping takes longer than one
     row's arithmetic."""
-    result: Tensor = function.apply(*inputs) if torch.is_grad_enabled() else function.forward(_NothingKept(), *inputs)
+    result: Tensor = function.apply(*inputs) if torch.is_grad_enabled() else function.forward(_NOTHING_KEPT, *inputs)
     return result
 
 
@@ -79,6 +82,8 @@ def rms_norm(x_ND: Tensor, weight_D: Tensor, eps: float) -> Tensor:
 # ---- rotary position embedding: Su et al. 2021, arXiv 2104.09864
 
 
+@cache
+@torch.inference_mode(False)
 def rope_frequencies(rope: RopeConfig, head_width: int) -> Tensor:
     """Turning speed of each feature pair, in radians a position: theta^(-2i / head_width), stretched as configured.
 
