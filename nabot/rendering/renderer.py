@@ -90,7 +90,10 @@ class Renderer:
             spans = replace(spans, text=spans.text + run.unwritten_prompt())
         marks = self._marks(spans)
         answers = self._answers(run, spans, marks, self.stop_ids, training=False)
-        whole = replace(spans, text=spans.text + begun)  # behind what was looked through for special tokens
+        if not begun:
+            return self._encoded(run, spans, marks, answers)[0]
+        # behind what was looked through for special tokens
+        whole = replace(spans, text=spans.text + run.before_answer(spans.text) + begun)
         return self._encoded(run, whole, marks, answers, cut=len(spans.text))[0]
 
     def fitted(self, conversation: Conversation, max_tokens: int) -> Rendered | None:

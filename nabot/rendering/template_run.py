@@ -49,12 +49,16 @@ class TemplateRun:
     def unwritten_prompt(self) -> str:
         """What a template without generation prompts would write between the last turn and an answer, if words."""
         before = self._attempt(lambda: self._render(self._messages, self._tools, False))
+        between = "" if before is None else self.before_answer(before)
+        return between if between.strip() else ""
+
+    def before_answer(self, prompt: str) -> str:
+        """What the template writes behind `prompt`, a text of these turns, before the first word of an answer."""
         answer = {"role": "assistant", "content": _NOT_YET}
         after = self._attempt(lambda: self._render([*self._messages, answer], self._tools, False))
-        if before is None or after is None or not after.startswith(before) or _NOT_YET not in after[len(before) :]:
+        if after is None or not after.startswith(prompt) or _NOT_YET not in after[len(prompt) :]:
             return ""
-        between = after[len(before) :].partition(_NOT_YET)[0]
-        return between if between.strip() else ""
+        return after[len(prompt) :].partition(_NOT_YET)[0]
 
     def _attempt(self, render: Callable[[], str]) -> str | None:
         try:

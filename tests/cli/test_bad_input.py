@@ -889,7 +889,7 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
     (safetensors_of_other_sizes, ("model.safetensors", "damaged", "Download the")),
     (pickled_weights, ("pickles", "*.bin", "Convert")),
     (broken_model_config, ("config.json", "JSON", "Download")),
-    (other_architecture, ("config.json", "'mamba'", "Known: llama")),
+    (other_architecture, ("config.json", "'mamba'", "the nearest first: llama")),
     (no_tokenizer, ("neither tokenizer.json", "config.json", "Take one of them")),
     (bot_as_base, ("parent", "this is a bot", "--from")),
     (chat_on_another_base, ("bot", "other weights", "--base")),
