@@ -129,10 +129,14 @@ class _Pass:
         self._rows_B = torch.tensor(slots, device=cache_LBKSE.device)
         self._columns_B = torch.tensor(starts, device=cache_LBKSE.device)
         self._several_of_one = max(lengths) == 1 < count
-        self._places = [] if self._several_of_one else [
-            cache_LBKSE[:, slot, :, start : start + length].transpose(1, 2).unbind(0)  # [T, K, E] of each layer
-            for slot, start, length in zip(slots, starts, lengths, strict=True)
-        ]
+        self._places = (
+            []
+            if self._several_of_one
+            else [
+                cache_LBKSE[:, slot, :, start : start + length].transpose(1, 2).unbind(0)  # [T, K, E] of each layer
+                for slot, start, length in zip(slots, starts, lengths, strict=True)
+            ]
+        )
         side_by_side = list(slots) == list(range(first, first + count))
         self._kept = cache_LBKSE[:, first : first + count, :, : self._most].unbind(0) if side_by_side else ()
 
