@@ -264,7 +264,10 @@ def chat(
     system: Annotated[str | None, typer.Option("--system", help=say("help.system"))] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=say("help.chat_set"))] = None,
 ) -> None:
-    from nabot.cli.talking import talk
+    from nabot.cli.starting import without_collecting
+
+    with without_collecting():
+        from nabot.cli.talking import talk
 
     talk(bot, base=base, system=system, pairs=set_ or [])
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from nabot.cli.chat import chat
 from nabot.cli.chat_settings import changed
 from nabot.cli.output import pulling
+from nabot.cli.starting import without_collecting
 from nabot.conversation import Conversation, nfc
 from nabot.engine import Engine
 from nabot.recipes.opening import Opened, open_any
@@ -32,7 +33,7 @@ class _EngineChat:
 
 def talk(name: str, *, base: str, system: str | None, pairs: list[str]) -> None:
     """Opens `name` and chats until the person leaves."""
-    with pulling() as progress:
+    with without_collecting(), pulling() as progress:
         opened = open_any(name, base=base, progress=progress)
     renderer = opened.renderer
     bare = replace(opened, plain=Renderer(renderer.template, renderer.tokenizer))
