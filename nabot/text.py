@@ -843,7 +843,7 @@ ENGLISH: dict[str, str] = {
     "help.make_folder": "A folder with documents, chats, tables; what cannot be read is passed over and told.",
     "help.make_out": "Folder for the bot; the stages' files go beside it, into BOT.making.  [default: bots/FOLDER]",
     "help.make_teacher": "An OpenAI-compatible address whose model writes questions about the documents; otherwise the base does, about one sentence at a time.",
-    "help.make_rows": "Rows that the teacher writes, at most; 0: six a passage, or two a sentence where the base writes, but no more than 60 for each of --minutes (1,000 without).",
+    "help.make_rows": "Rows that the teacher writes, at most; 0: six a passage, or four a sentence where the base writes, but no more than 60 for each of --minutes (1,000 without).",
     "help.make_fresh": "Do all stages again; what the teacher was paid for, and what you changed, is kept aside.",
     "help.make_exam": "Questions with what answers must say; otherwise the teacher asks some of its own questions in other words.",
     "help.make_language": "Keep questions in this language alone; otherwise each document is asked about in its own.",

@@ -115,7 +115,7 @@ class MakeRequest:
         return Grounded.name if self.teacher.url else Sentences.name
 
     def wanted(self, passages: Sequence[Passage]) -> int:
-        """Rows that are asked for: six a passage or two a sentence, but no more than can be learned in the time that was given."""
+        """Rows that are asked for: six a passage or four a sentence, but no more than can be learned in the time that was given."""
         minutes = self.settings.train.minutes
         learnable = max(ROWS_A_PASSAGE, int(ROWS_A_MINUTE * minutes)) if minutes else MOST_ROWS
         is_remote = self.mode == Grounded.name

@@ -265,7 +265,7 @@ def test_python_asks_for_the_same_as_the_command_line(tiny_model_folder):
 @given(
     num_passages=st.integers(1, 400),
     minutes=st.none() | st.floats(0.01, 1e4),
-    teacher=st.sampled_from([(Teacher(base="smollm2"), 2), (Teacher("http://localhost/v1", "m"), 6)]),
+    teacher=st.sampled_from([(Teacher(base="smollm2"), 4), (Teacher("http://localhost/v1", "m"), 6)]),
 )
 def test_no_more_rows_are_asked_for_than_documents_and_minutes_have_room_for(num_passages, minutes, teacher):
     passages = [Passage("It opens at nine.", "hours.md", "Lake House")] * num_passages  # of one sentence each

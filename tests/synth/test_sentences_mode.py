@@ -135,7 +135,7 @@ def test_what_is_not_believed(text, slug):
     assert found.reason.slug == slug
 
 
-def test_a_sentence_is_done_with_two_rows_and_left_after_four_answers():
+def test_a_sentence_is_done_with_four_rows_and_left_after_eight_answers():
     asking = Sentences([NABI], random.Random(0))
     asked: dict[str, int] = {}
     while prompts := asking.next_prompts(2):
@@ -147,9 +147,9 @@ def test_a_sentence_is_done_with_two_rows_and_left_after_four_answers():
                 if isinstance(found, Candidate):
                     asking.accepted(found)
     assert asked == {
-        "Café Nabi opens at 9:00.": 4,
-        "The owner of the café is Mina.": 2,
-        "On Mondays it stays closed.": 4,
+        "Café Nabi opens at 9:00.": 8,
+        "The owner of the café is Mina.": 4,
+        "On Mondays it stays closed.": 8,
     }
 
 

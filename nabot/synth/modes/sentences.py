@@ -25,8 +25,8 @@ from nabot.synth.seeds import Language
 from nabot.synth.tasks import Reason, Rejected, Task
 from nabot.textmodel import Completion, Sampling
 
-ROWS = 2  # of a sentence: one fact, asked in two ways
-_TRIES = 4  # half of what the smallest models write is kept
+ROWS = 4  # of a sentence: a fact that was asked for in one way is not known when it is asked for in another
+_TRIES = 8  # of what the smallest models write a fifth to a half is kept
 _FEWEST: dict[Language, int] = {"en": 3, "ko": 2}  # words of a sentence that is asked about: 월요일은 쉽니다
 _MOST = 60
 _STRANGE = 0.5  # of the words of a question; "price" and "colour" stand in no sentence that answers
@@ -100,7 +100,7 @@ class _Candidate(Candidate):
 
 
 class Sentences:
-    """`rows_per_sentence` rows about each sentence, in turn and in an order drawn once; a sentence is left after four answers.
+    """`rows_per_sentence` rows about each sentence, in turn and in an order drawn once; a sentence is left after eight answers.
 
     Reasons beside those of `parse_pairs`: "other_language", "speaks_of_passage", "not_standing_alone", "another_subject" (of the
     question), "answer_unsupported" (something in it stands neither in the sentence nor in the question), "says_nothing" (of what
