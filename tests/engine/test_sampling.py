@@ -104,6 +104,14 @@ def test_filters_keep_these_tokens_of_shares_45_25_15_10_5(sampling: Sampling, t
     assert kept(LOGITS, sampling) == tokens
 
 
+@pytest.mark.parametrize("top_p", [0.3, 0.9, 0.99999])
+@pytest.mark.parametrize("temperature", [0.3, 3.0])
+def test_top_p_of_a_long_vocabulary_keeps_what_transformers_keeps(top_p: float, temperature: float) -> None:
+    logits = torch.randn(5000, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) / temperature
+    theirs = TopPLogitsWarper(top_p)(torch.empty(1, 0), logits.unsqueeze(0))[0]
+    assert torch.equal(filtered(logits, Sampling(top_p=top_p)), theirs)
+
+
 def test_only_kept_tokens_are_ever_chosen() -> None:
     shares = drawn(LOGITS, Sampling(temperature=5.0, top_k=3, seed=0))
     assert (shares > 0).tolist() == [True, True, True, False, False]

@@ -23,10 +23,12 @@ from nabot.models.loading import load_decoder
 from nabot.models.quantised import (
     GROUP,
     QuantisedGroup,
+    available,
     eight_bits,
     four_bits,
     int4_product,
     int8_product,
+    integer_product,
     pack_ahead,
     quantise,
 )
@@ -91,6 +93,30 @@ def test_four_bits_multiply_as_the_dense_weights_do(outputs: int, rows: int) -> 
     assert found is not None
     expected = x.float() @ weight.t()
     assert_close(int4_product(*found)(x).float(), expected, atol=0.02 * float(expected.abs().max()), rtol=0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 40), st.integers(1, 70), st.integers(1, 4), st.floats(1e-6, 1e6), st.integers(0, 1000))
+def test_integers_multiply_as_the_weights_of_eight_bits_do(
+    outputs: int, inputs: int, rows: int, size: float, seed: int
+) -> None:
+    if not available("integers"):
+        pytest.skip("torch has no such kernel here")
+    source = torch.Generator().manual_seed(seed)
+    q, scale = eight_bits(torch.randn(outputs, inputs, generator=source))
+    x = torch.randn(rows, inputs, generator=source) * size
+    x[:, 0] *= 20  # one that stands out, as in real activations
+    exact = x.double() @ (q.double() * scale.double().unsqueeze(1)).t()
+    step = x.abs().amax(1, keepdim=True).double() / (63 * 126)
+    most = step * 0.51 * (q.double() * scale.double().unsqueeze(1)).abs().sum(1)
+    assert bool(((integer_product(q, scale)(x).double() - exact).abs() <= most + 1e-5 * exact.abs().max()).all())
+
+
+def test_a_row_of_zeros_stays_one_in_integers() -> None:
+    if not available("integers"):
+        pytest.skip("torch has no such kernel here")
+    q, scale = eight_bits(torch.randn(8, 32))
+    assert torch.equal(integer_product(q, scale)(torch.zeros(2, 32)), torch.zeros(2, 8))
 
 
 def test_eight_bits_are_off_by_half_a_step_at_the_most() -> None:
