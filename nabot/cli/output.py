@@ -108,7 +108,7 @@ class LineBar:
         self._bar = Progress(*bar, numbers, console=self._console)
         self._description = description
         self._task: Any = None
-        self._told = -math.inf
+        self._told, self._said = -math.inf, ""
 
     def show(self, done: int, total: int | None, text: str) -> None:
         """So much is done; the last step is always told."""
@@ -117,8 +117,8 @@ class LineBar:
         self._bar.update(self._task, completed=done, total=total, text=text)
         if self._console.is_terminal:
             self._bar.start()
-        elif time.monotonic() - self._told > _BETWEEN_LINES_S or done == total:
-            self._told = time.monotonic()
+        elif text != self._said and (time.monotonic() - self._told > _BETWEEN_LINES_S or done == total):
+            self._told, self._said = time.monotonic(), text
             tell(text)
 
     def print(self, message: str) -> None:

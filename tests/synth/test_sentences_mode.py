@@ -126,6 +126,7 @@ def test_a_row_carries_its_sentence_whether_or_not_the_label_is_repeated(label):
         (" Who is the owner of Riverside School?\nAnswer: Mina.", "another_subject"),  # a name out of the examples
         (" Who is the owner?\nAnswer: The owner is Maria Lund.", "answer_unsupported"),
         (" Who is the owner?\nAnswer: Mina, since 2011.", "answer_unsupported"),
+        (" Who is the owner of the café?\nAnswer: The owner is not Mina.", "answer_unsupported"),
         (" Who is the owner Mina?\nAnswer: Mina is the owner of Café Nabi.", "says_nothing"),
     ],
 )

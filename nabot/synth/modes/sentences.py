@@ -34,6 +34,12 @@ _STRANGE = 0.5  # of the words of a question; "price" and "colour" stand in no s
 _BULLETS = re.compile(r"(?:[-*•·#>]+(?!\d)\s*)*")  # not the sign of "-18"
 _PAGE = re.compile(r"page \d+|\d+쪽")  # where a document has no headings; nobody asks about a page
 
+# what turns a sentence into its opposite; words for "no" are no content
+_NO = re.compile(
+    r"\b(?:not|no|never|none|nobody|nothing|without|cannot)\b|n['’]t\b|않|못|없|아니|아닙|(?<![가-힣])안\s",
+    re.IGNORECASE,
+)
+
 _HEADERS: dict[Language, str] = {
     "en": "Below are sentences from documents. Under each stands a question that somebody could ask, and the answer that the sentence gives. "
     "The question names what it is about.",
@@ -193,5 +199,7 @@ def _unfit(pair: Pair, about: _Sentence) -> Reason | None:
     answer, figures, told = content(pair.answer), numbers(pair.answer), numbers(about.text, perhaps=True)
     if strange := answer - there - asked | figures - told - numbers(about.about, perhaps=True):
         return Reason("answer_unsupported", ", ".join(sorted(strange)))
+    if bool(_NO.search(pair.answer)) != bool(_NO.search(about.text)):
+        return Reason("answer_unsupported", pair.answer)
     says = (answer & said) - asked - headings | figures & told - numbers(pair.question)
     return None if says else Reason("says_nothing")
