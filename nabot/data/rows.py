@@ -129,7 +129,7 @@ def _spread_object(lines: list[Line]) -> RawRow:
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text.rstrip())  # else a break at the end is told as one of the next line
     except json.JSONDecodeError as error:
         return _broken_json(error)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets

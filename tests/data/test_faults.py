@@ -235,3 +235,8 @@ def test_whatever_is_in_a_file_it_is_read_or_explained(tmp_path: Path, content: 
             except DataError:
                 continue
             assert good or faults
+
+
+def test_a_line_that_ends_too_early_is_broken_at_its_end(tmp_path: Path):
+    _, faults = scan_conversations(put(tmp_path, '{"prompt": "a", "completion": "b"\n' + GOOD))
+    assert "broken JSON at column 34" in str(faults[0])
