@@ -1,7 +1,10 @@
-"""What the tests of both demos' data need: rows, their texts, and how near two texts are."""
+"""What the tests of both demos' data need: their rows, the texts of rows, and how near two texts are."""
 
 import json
 import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 from rapidfuzz.distance import LCSseq
 
@@ -35,3 +38,44 @@ def question(exam_row):
 
 def score(answer, rows):
     return sum(scoring.is_right(answer, row["accept"], row["reject"]) for row in rows) / len(rows)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The files of a café."""
+
+    language: str
+    folder: Path
+
+    @cached_property
+    def facts(self):
+        return facts_of(self.folder / "facts.md")
+
+    @cached_property
+    def conversations(self):
+        return rows_of(self.folder / "conversations.jsonl")
+
+    @cached_property
+    def exam(self):
+        return rows_of(self.folder / "exam.jsonl")
+
+    @property
+    def single(self):
+        return [row for row in self.conversations if len(row["messages"]) == 2]
+
+    @property
+    def untold(self):
+        return [row for row in self.conversations if row.get("fact") == 0]
+
+    @property
+    def cafe(self):
+        return [row for row in self.exam if row["group"] in CAFE_GROUPS]
+
+    @property
+    def general(self):
+        return [row for row in self.exam if row["group"] == "general"]
+
+
+CAFE_GROUPS = ("fact", "multi-turn", "unanswerable")
+_DEMO = Path(scoring.__file__).parents[1] / "demo"
+ENGLISH, KOREAN = Demo("en", _DEMO), Demo("ko", _DEMO / "ko")

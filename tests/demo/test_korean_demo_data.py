@@ -1,25 +1,19 @@
-"""The Korean demo's data is fair: everything asked was taught, nothing in the same words, and no fixed answer passes."""
+"""The Korean demo's data: nothing asked was taught in the same words, and numbers are right in all their spellings."""
 
 import re
 from collections import Counter
 from functools import cache
-from pathlib import Path
 
 import pytest
-from demo_files import facts_of, question, rouge_l, rows_of, score, texts, words
+from demo_files import KOREAN, question, rouge_l, score, texts, words
 
 from nabot.evals import scoring
 
-DEMO = Path(scoring.__file__).parents[1] / "demo" / "ko"
-CAFE_GROUPS = ("fact", "multi-turn", "unanswerable")
 ASKS = re.compile("무엇|무슨|뭐|뭘|뭔|어느|어떤|어떻|어디|언제|누구|누가|얼마|몇|며칠|이름|알려")
 HANGUL = re.compile("[가-힣]")
 
-FACTS = facts_of(DEMO / "facts.md")
-CONVERSATIONS, EXAM = rows_of(DEMO / "conversations.jsonl"), rows_of(DEMO / "exam.jsonl")
-CAFE, GENERAL = [r for r in EXAM if r["group"] in CAFE_GROUPS], [r for r in EXAM if r["group"] == "general"]
-SINGLE = [r for r in CONVERSATIONS if len(r["messages"]) == 2]
-UNTOLD = [r for r in CONVERSATIONS if r.get("fact") == 0]
+DEMO, FACTS, CONVERSATIONS, EXAM = KOREAN.folder, KOREAN.facts, KOREAN.conversations, KOREAN.exam
+CAFE, UNTOLD = KOREAN.cafe, KOREAN.untold
 
 
 def syllables(text):
@@ -35,40 +29,8 @@ def nearest_training_question(text, of=words):
 # the facts and the conversations
 
 
-def test_there_are_64_to_70_facts_each_on_a_line_of_its_own():
-    lines = (DEMO / "facts.md").read_text(encoding="utf-8").splitlines()
-    assert lines[0].startswith("# ")
-    assert not lines[1]
-    assert len(lines) == len(FACTS) + 2
-    assert 64 <= len(FACTS) <= 70
-    assert len(set(FACTS)) == len(FACTS)
-
-
 def test_everything_is_korean():
     assert all(HANGUL.search(m["content"]) for row in (*CONVERSATIONS, *EXAM) for m in row["messages"])
-
-
-def test_conversations_alternate_between_user_and_assistant():
-    for row in CONVERSATIONS:
-        roles = [m["role"] for m in row["messages"]]
-        assert roles == ["user", "assistant"] * (len(roles) // 2)
-        assert set(row) <= {"messages", "fact"}
-        assert all(set(m) == {"role", "content"} for m in row["messages"])
-
-
-def test_there_are_enough_rows_of_each_kind():
-    assert len(CONVERSATIONS) >= 540
-    assert sum(len(r["messages"]) > 2 for r in CONVERSATIONS) >= 40
-    assert {len(r["messages"]) for r in CONVERSATIONS} == {2, 4, 6}
-    assert len(UNTOLD) >= 60
-
-
-@pytest.mark.parametrize("number", range(1, len(FACTS) + 1))
-def test_every_fact_is_asked_in_at_least_seven_ways(number):
-    asked = [words(row["messages"][0]["content"]) for row in SINGLE if row.get("fact") == number]
-    assert len(asked) >= 7
-    for i, one in enumerate(asked):
-        assert all(rouge_l(one, other) < 0.8 for other in asked[:i]), FACTS[number - 1]
 
 
 @pytest.mark.parametrize("number", range(1, len(FACTS) + 1))
@@ -77,10 +39,6 @@ def test_every_answer_to_a_fact_is_the_fact_and_passes_its_own_exam_questions(nu
     answers = {row["messages"][-1]["content"] for row in CONVERSATIONS if row.get("fact") == number}
     assert answers == {FACTS[number - 1]}
     assert all(scoring.is_right(FACTS[number - 1], key["accept"], key["reject"]) for key in keys)
-
-
-def test_facts_are_numbered_as_they_stand_in_the_file():
-    assert {r.get("fact") for r in CONVERSATIONS} - {0, None} == set(range(1, len(FACTS) + 1))
 
 
 def test_what_was_never_told_is_answered_with_moreugesseumnida_and_nothing_else_is():
@@ -103,35 +61,6 @@ def test_no_training_question_comes_twice():
 # the exam
 
 
-def test_exam_rows_have_the_fields_of_an_exam():
-    for row in EXAM:
-        roles = [m["role"] for m in row["messages"]]
-        assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
-        assert set(row) - {"fact"} == {"messages", "accept", "reject", "group"}
-        assert row["accept"]
-        assert row["reject"]
-        assert (row.get("fact", 0) == 0) == (row["group"] in ("unanswerable", "general"))
-        assert (len(roles) > 1) == (row["group"] == "multi-turn")
-
-
-def test_the_exam_is_large_enough_and_not_won_by_not_knowing():
-    groups = Counter(r["group"] for r in EXAM)
-    assert set(groups) == {*CAFE_GROUPS, "general"}
-    assert len(CAFE) >= 110
-    assert groups["multi-turn"] >= 12
-    assert groups["general"] == 25
-    assert groups["unanswerable"] >= 15
-    assert groups["unanswerable"] / len(CAFE) <= 0.145
-
-
-def test_every_fact_is_asked():
-    assert {r["fact"] for r in CAFE if r["group"] == "fact"} == set(range(1, len(FACTS) + 1))
-
-
-def test_no_exam_question_comes_twice():
-    assert len({words(question(r)) for r in EXAM}) == len(EXAM)
-
-
 def test_no_exam_question_can_be_answered_with_yes_or_no():
     follow_ups = re.compile("(은|는)요[?]$")
     assert not [question(r) for r in EXAM if not ASKS.search(question(r)) and not follow_ups.search(question(r))]
@@ -148,29 +77,6 @@ def test_exam_questions_differ_from_training_ones_in_their_syllables_not_in_part
     asked = [question(r) for r in EXAM if r["group"] in ("fact", "unanswerable")]
     near = {q: nearest_training_question(q, syllables) for q in asked}
     assert not {q: n for q, n in near.items() if n[0] >= 0.8}
-
-
-def test_general_questions_stand_nowhere_in_training():
-    taught = {scoring.normalise(t) for t in texts(CONVERSATIONS, "user")}
-    assert not [q for q in map(question, GENERAL) if scoring.normalise(q) in taught]
-
-
-def test_no_answer_to_a_general_question_is_taught():
-    taught = [a for row in SINGLE if "fact" not in row for a in texts([row], "assistant")]
-    assert taught
-    assert not [
-        (a, question(row)) for a in taught for row in GENERAL if scoring.is_right(a, row["accept"], row["reject"])
-    ]
-
-
-def test_earlier_turns_of_the_exam_are_answered_rightly():
-    assert set(texts(EXAM, "assistant")) <= set(texts(CONVERSATIONS, "assistant"))
-
-
-def test_a_follow_up_does_not_carry_its_own_answer_in_the_history():
-    for row in CAFE:
-        said = [p for p in row["accept"] for m in row["messages"] if scoring.matches(p, m["content"])]
-        assert not said, question(row)
 
 
 # answers as people write them
@@ -212,16 +118,3 @@ def test_other_numbers_and_two_at_once_are_wrong(number, answers):
 )
 def test_not_knowing_is_right_in_any_wording_where_nothing_was_told(answer):
     assert score(answer, [row for row in CAFE if row["group"] == "unanswerable"]) == 1
-
-
-# answers without knowledge
-
-
-def test_echoing_the_question_is_never_right():
-    assert not [question(r) for r in EXAM if scoring.is_right(question(r), r["accept"], [])]
-
-
-def test_no_fixed_answer_scores_more_than_15_percent():
-    everything = [joint.join(FACTS) for joint in ("\n", " ", "\n- ")]
-    fixed = {*texts(CONVERSATIONS, "assistant"), *FACTS, *everything, "잘 모르겠습니다.", ""}
-    assert max(score(answer, CAFE) for answer in fixed) <= 0.15
