@@ -40,6 +40,22 @@ from nabot.synth.rows import read_candidates, read_passages
 from nabot.text import counted, say, tallied
 
 ROWS_A_PASSAGE = 6
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How documents are asked about."""
+
+    mode: str
+    rows_a_request: int
+    possible: Callable[[Sequence[Passage]], int]  # rows
+    # What its exam is: the same asked again, where a small model says nothing in other words but asks otherwise by chance;
+    # else the rows reworded.
+    asks_again: bool
+
+
+_BY_PASSAGE = _Way(Grounded.name, PAIRS_A_PROMPT, lambda passages: ROWS_A_PASSAGE * len(passages), asks_again=False)
+_BY_SENTENCE = _Way(Sentences.name, 1, lambda passages: ROWS_A_SENTENCE * num_sentences(passages), asks_again=True)
 _DRAWS = 3  # rows for a question of an exam that is asked by chance: two of three ask as before
 # Of so many rows at most a minute of tuning learns each three times, as Alpaca did: 240 tokens a second on two cores
 # (benchmarks/results), short questions and answers of about 60, and everyday questions beside them.
@@ -110,17 +126,15 @@ class MakeRequest:
         )
 
     @property
-    def mode(self) -> str:
-        """How documents are asked about: a model on this machine is a small one, as a rule."""
-        return Grounded.name if self.teacher.url else Sentences.name
+    def way(self) -> _Way:
+        """A model on this machine is a small one, as a rule."""
+        return _BY_PASSAGE if self.teacher.url else _BY_SENTENCE
 
     def wanted(self, passages: Sequence[Passage]) -> int:
         """Rows that are asked for: six a passage or four a sentence, but no more than can be learned in the time that was given."""
         minutes = self.settings.train.minutes
         learnable = max(ROWS_A_PASSAGE, int(ROWS_A_MINUTE * minutes)) if minutes else MOST_ROWS
-        is_remote = self.mode == Grounded.name
-        possible = ROWS_A_PASSAGE * len(passages) if is_remote else ROWS_A_SENTENCE * num_sentences(passages)
-        return self.rows or min(possible, learnable)
+        return self.rows or min(self.way.possible(passages), learnable)
 
     @property
     def making(self) -> Path:
@@ -178,7 +192,7 @@ class _Making:
         sources = [path for path in (self._imported,) if path.exists()]
         has_exam = bool(self._asked.exam)
         if self._has_questions():
-            about = self._generate_request(self._asked.mode, self._generated, passages=self._passages)
+            about = self._generate_request(self._asked.way.mode, self._generated, passages=self._passages)
             told = about.settings() | {"count": about.count, "budget": asdict(self._asked.budget)}
             figures["generate"] = self._run("generate", lambda _: self._ask(about), [self._passages], told)
             sources.append(self._generated)
@@ -271,14 +285,14 @@ class _Making:
 
     def _ask(self, about: GenerateRequest) -> Figures:
         """Rows about the documents; how many requests that takes is said before the first."""
-        pairs = PAIRS_A_PROMPT if about.mode == Grounded.name else 1
+        rows = self._asked.way.rows_a_request
         self._watcher.note(
             say(
                 "make.asks",
                 count=about.count,
                 teacher=about.teacher.name,
-                requests=counted("count.requests", math.ceil(about.count / pairs)),
-                pairs=counted("count.rows", pairs),
+                requests=counted("count.requests", math.ceil(about.count / rows)),
+                pairs=counted("count.rows", rows),
                 questions="" if self._asked.exam else say("make.asks_questions", most=min(about.count, MOST_QUESTIONS)),
             )
         )
@@ -307,7 +321,7 @@ class _Making:
         budget = self._asked.budget.less(self._spent)
         if len(rows) < FEWEST_QUESTIONS or not budget:
             return {"questions": 0}
-        request = self._again() if self._asked.mode == Sentences.name else self._in_other_words(rows)
+        request = self._again() if self._asked.way.asks_again else self._in_other_words(rows)
         figures = self._generate(replace(request, budget=budget))
         questions = self._marked() if self._reworded.exists() else []
         if len(questions) >= FEWEST_QUESTIONS:
@@ -323,14 +337,14 @@ class _Making:
         return replace(request, count=len(rows[:MOST_QUESTIONS]))
 
     def _again(self) -> GenerateRequest:
-        """The same sentences asked about once more: a small model says nothing in other words, but asks otherwise by chance."""
-        request = self._generate_request(Sentences.name, self._reworded, passages=self._passages)
+        """The same documents asked about once more."""
+        request = self._generate_request(self._asked.way.mode, self._reworded, passages=self._passages)
         return replace(request, count=_DRAWS * min(request.count, MOST_QUESTIONS), seed=self._asked.seed + 1)
 
     def _marked(self) -> list[dict[str, Any]]:
         """Questions of an exam about what was taught; no more than enough."""
         asked = read_candidates(self._reworded)
-        if self._asked.mode == Sentences.name:
+        if self._asked.way.asks_again:
             asked = list(asked_otherwise(asked, read_candidates(self._generated)))
         return list(exam_rows(asked))[:MOST_QUESTIONS]
 

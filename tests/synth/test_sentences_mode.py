@@ -74,12 +74,12 @@ def test_what_the_prompt_shows_is_itself_believed(language):
     ],
 )
 def test_bullets_are_no_part_of_a_sentence_and_signs_are(line, asked):
-    assert ask_about(line)[1].about.text == asked
+    assert ask_about(line)[1].sentence.text == asked
 
 
 @pytest.mark.parametrize("place", ["page 3", "3쪽", ""])
 def test_without_a_heading_the_file_says_what_a_sentence_is_about(place):
-    assert ask_about("The owner of the café is Mina.", place)[1].about.about == "nabi"
+    assert ask_about("The owner of the café is Mina.", place)[1].sentence.headings == "nabi"
 
 
 def test_a_number_of_the_heading_says_nothing_and_one_of_the_sentence_does():
@@ -141,7 +141,7 @@ def test_a_sentence_is_done_with_four_rows_and_left_after_eight_answers():
     asked: dict[str, int] = {}
     while prompts := asking.next_prompts(2):
         for prompt in prompts:
-            sentence = prompt.about.text
+            sentence = prompt.sentence.text
             asked[sentence] = asked.get(sentence, 0) + 1
             text = f" Who is the owner of Café Nabi, asked {asked[sentence]}?\nAnswer: The owner is Mina."
             for found in asking.take(prompt, Completion(text, 1, 1, "stop")):

@@ -88,21 +88,21 @@ class _Sentence:
     """A sentence and how far it is."""
 
     text: str
-    about: str
+    headings: str  # what it stands under, or its file's name
     language: Language
     source: str
-    questions: list[str] = field(default_factory=list)  # of accepted rows
+    rows: int = 0  # that were accepted
     tries: int = 0
 
 
 @dataclass(frozen=True)
 class _Prompt(Prompt):
-    about: _Sentence = field(kw_only=True, compare=False, repr=False)
+    sentence: _Sentence = field(kw_only=True, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class _Candidate(Candidate):
-    about: _Sentence = field(kw_only=True, compare=False, repr=False)
+    sentence: _Sentence = field(kw_only=True, compare=False, repr=False)
 
 
 class Sentences:
@@ -129,30 +129,30 @@ class Sentences:
         prompts: list[Prompt] = []
         asked: list[_Sentence] = []
         while self._open and len(prompts) < most:
-            about = self._open.popleft()
-            if len(about.questions) < self._rows and about.tries < _TRIES:
-                about.tries += 1
-                asked.append(about)
-                prompts.append(_prompt(about, sampling))
+            sentence = self._open.popleft()
+            if sentence.rows < self._rows and sentence.tries < _TRIES:
+                sentence.tries += 1
+                asked.append(sentence)
+                prompts.append(_prompt(sentence, sampling))
         self._open.extend(asked)
         return prompts
 
     def take(self, prompt: Prompt, completion: Completion) -> Iterator[Candidate | Rejected]:
         """At most one row."""
         assert isinstance(prompt, _Prompt)
-        found = next(iter(parse_pairs(_labelled(completion.text, prompt.about.language), completion.finish)), None)
+        found = next(iter(parse_pairs(_labelled(completion.text, prompt.sentence.language), completion.finish)), None)
         if not isinstance(found, Pair):
             yield found or Rejected(completion.text, Reason("malformed_item"))
-        elif reason := _unfit(found, prompt.about):
+        elif reason := _unfit(found, prompt.sentence):
             yield Rejected(f"Question: {found.question}\nAnswer: {found.answer}", reason)
         else:
             task = Task(found.question, "", found.answer)
-            yield _Candidate(task, prompt.sources, prompt.about.text, invented=False, about=prompt.about)
+            yield _Candidate(task, prompt.sources, prompt.sentence.text, invented=False, sentence=prompt.sentence)
 
     def accepted(self, candidate: Candidate) -> None:
         """A row more for its sentence."""
         assert isinstance(candidate, _Candidate)
-        candidate.about.questions.append(candidate.task.instruction)
+        candidate.sentence.rows += 1
 
 
 def num_sentences(passages: Sequence[Passage]) -> int:
@@ -164,20 +164,20 @@ def _sentences(passage: Passage) -> Iterator[_Sentence]:
     """Those with something to ask about: no headings, and nothing as long as a paragraph."""
     text = unicodedata.normalize("NFC", passage.text)
     has_heading = passage.place and not _PAGE.fullmatch(passage.place)
-    about = passage.place if has_heading else PurePath(passage.source).stem
+    headings = passage.place if has_heading else PurePath(passage.source).stem
     source = f"{passage.source} {passage.place}".strip()
     for line in text.split("\n"):
         for sentence in sentences(_BULLETS.sub("", line.strip(), count=1)):
-            is_heading, language = sentence in about, prompt_language(sentence)
+            is_heading, language = sentence in headings, prompt_language(sentence)
             if not is_heading and _FEWEST[language] <= num_words(sentence) <= _MOST:
-                yield _Sentence(sentence, about, language, source)
+                yield _Sentence(sentence, headings, language, source)
 
 
-def _prompt(about: _Sentence, sampling: Sampling) -> _Prompt:
-    item = _ITEMS[about.language].format(about=about.about, sentence=about.text)
-    begun = f"{_EXAMPLES[about.language]}\n{item}"
-    asked = Conversation.ask(_HEADERS[about.language], begun=begun)
-    return _Prompt(Sentences.name, asked, sampling, (about.source,), about=about)
+def _prompt(sentence: _Sentence, sampling: Sampling) -> _Prompt:
+    item = _ITEMS[sentence.language].format(about=sentence.headings, sentence=sentence.text)
+    begun = f"{_EXAMPLES[sentence.language]}\n{item}"
+    asked = Conversation.ask(_HEADERS[sentence.language], begun=begun)
+    return _Prompt(Sentences.name, asked, sampling, (sentence.source,), sentence=sentence)
 
 
 def _labelled(text: str, language: Language) -> str:
@@ -186,20 +186,21 @@ def _labelled(text: str, language: Language) -> str:
     return text if begins_with_question(text) else f"{label} {text.lstrip()}"
 
 
-def _unfit(pair: Pair, about: _Sentence) -> Reason | None:
-    said, headings = content(about.text), content(about.about)
+def _unfit(pair: Pair, sentence: _Sentence) -> Reason | None:
+    """The first rule that `pair` breaks."""
+    said, headings = content(sentence.text), content(sentence.headings)
     there = said | headings
     asked = content(pair.question)
-    if reason := unclear(pair.question, about.language, there):
+    if reason := unclear(pair.question, sentence.language, there):
         return reason
     if not asked & said or len(asked - there) > _STRANGE * len(asked) or strange_name(pair.question, there):
         return Reason("another_subject", ", ".join(sorted(asked - there)))
     if seen := speaks_of_passage(pair.answer):
         return Reason("speaks_of_passage", seen)
-    answer, figures, told = content(pair.answer), numbers(pair.answer), numbers(about.text, perhaps=True)
-    if strange := answer - there - asked | figures - told - numbers(about.about, perhaps=True):
+    answer, figures, told = content(pair.answer), numbers(pair.answer), numbers(sentence.text, perhaps=True)
+    if strange := answer - there - asked | figures - told - numbers(sentence.headings, perhaps=True):
         return Reason("answer_unsupported", ", ".join(sorted(strange)))
-    if bool(_NO.search(pair.answer)) != bool(_NO.search(about.text)):
+    if bool(_NO.search(pair.answer)) != bool(_NO.search(sentence.text)):
         return Reason("answer_unsupported", pair.answer)
     says = (answer & said) - asked - headings | figures & told - numbers(pair.question)
     return None if says else Reason("says_nothing")
