@@ -56,14 +56,16 @@ def engine(bot: Path, form: str, *, few_bits: bool) -> Engine | None:
         load_adapter(opened.decoder, bot / ADAPTER)
     if form == "fused":
         fuse(opened.decoder)
-    if few_bits:
-        quantise(opened.decoder)
-    return endless(opened)
+    return endless(opened, few_bits=few_bits)
 
 
-def endless(opened: Opened) -> Engine:
+def endless(opened: Opened, *, few_bits: bool) -> Engine:
     """No token ends an answer."""
     engine = opened.engine()
+    if few_bits:
+        few_rows = quantise(opened.decoder)
+        few_rows.prepare()
+        engine = Engine(opened.decoder, opened.renderer, few_rows=few_rows)
     engine.renderer.stop_ids = frozenset()  # type: ignore[misc,unused-ignore]
     return engine
 

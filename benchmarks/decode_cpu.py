@@ -28,9 +28,11 @@ def main() -> None:
         torch.set_num_threads(a.threads)
     opened = open_source(a.base, dtype=a.dtype, device="cpu")
     opened.renderer.stop_ids = frozenset()  # type: ignore[misc]  # no token ends an answer
+    few_rows = None
     if not a.dense:
-        quantise(opened.decoder)
-    engine = Engine(opened.decoder, opened.renderer, max_running=max([1, *a.streams]))
+        few_rows = quantise(opened.decoder)
+        few_rows.prepare()
+    engine = Engine(opened.decoder, opened.renderer, max_running=max([1, *a.streams]), few_rows=few_rows)
     run(engine, [opened.renderer.prompt(Conversation.ask("Hello"))], 4)  # warm-up
     result: dict[str, Any] = {"tool": f"nabot {nabot.__version__}", "base": a.base, "rounds": a.rounds}
     result["few_bits"] = not a.dense

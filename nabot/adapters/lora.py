@@ -17,7 +17,7 @@ from nabot.adapters.lora_linear import LoraLinear, Slot, add_low_rank
 from nabot.adapters.targets import chosen_names
 from nabot.errors import ConfigError
 from nabot.models.batch import TokenBatch
-from nabot.models.linear import LinearGroup, linear_groups, member_rows
+from nabot.models.linear import LinearGroup, Rowwise, linear_groups, member_rows, rowwise
 from nabot.text import say
 
 __all__ = [
@@ -60,6 +60,7 @@ class LoraGroup(nn.Module):
         self.biases = nn.ParameterDict(_biases(base, config, adapted, kind))
         self._norms: tuple[list[Tensor], Tensor] | None = None  # and the A and B that they belong to
         self._answering: tuple[tuple[Any, ...], Tensor, Tensor] | None = None  # what they were made of, Aᵀ, all of B
+        self._row: tuple[tuple[Any, ...], Rowwise] | None = None  # the same, for compiled code
 
     def forward(self, x_ND: Tensor, batch: TokenBatch | None) -> Tensor:
         y = self._with_low_rank(x_ND, batch) if self.slots else self.base(x_ND, batch)
@@ -104,9 +105,24 @@ class LoraGroup(nn.Module):
             self._answering = made_of, a.t().to(dtype).contiguous(), b_RO.to(dtype)
         return self._answering[1:]
 
+    def rowwise(self) -> Rowwise | None:
+        """What compiled code adds to the base for a row; None with DoRA, which stretches the sum."""
+        base = rowwise(self.base)
+        if base is None or self.config.dora or self.training:
+            return None
+        made_of = (base, self.lora_a._version, *(p._version for p in (*self.lora_b.values(), *self.biases.values())))
+        if self._row is None or self._row[0][1:] != made_of[1:] or self._row[0][0] is not base:
+            slots, a, bs = self._pairs()
+            up = tuple((s.rank, s.out, (s.scale * b.detach().t()).contiguous()) for s, b in zip(slots, bs, strict=True))
+            bias = base.bias
+            if bias is not None and self.biases:
+                bias = bias + self._bias_change()
+            self._row = made_of, base._replace(bias=bias, down=a.detach() if self.slots else None, up=up)
+        return self._row[1]
+
     def note_change(self) -> None:
         """Called when A or B have been written to behind autograd's back."""
-        self._answering = None
+        self._answering = self._row = None
 
     def train(self, mode: bool = True) -> "LoraGroup":
         self.note_change()

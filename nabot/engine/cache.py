@@ -33,7 +33,7 @@ class SlotCache:
         self._beginning = beginning
         self.before = len(beginning[0][0]) if beginning else 0
         self._capacity = 0  # columns, the beginning's included
-        self._keys = self._values = torch.empty(0)  # [L, slots, K, S, E]
+        self.keys = self.values = torch.empty(0)  # [L, slots, K, S, E]
         self.tokens: list[list[int]] = []  # by slot: whose keys and values stand in its first columns
 
     def reserve(self, slots: int, length: int) -> None:
@@ -45,8 +45,8 @@ class SlotCache:
         slots = max(slots, len(self.tokens) if slots <= len(self.tokens) else 2 * len(self.tokens))
         config = self._config
         shape = (config.num_layers, slots, config.num_kv_heads, capacity, config.head_width)
-        self._keys = self._grown(shape, self._keys, [keys for keys, _ in self._beginning])
-        self._values = self._grown(shape, self._values, [values for _, values in self._beginning])
+        self.keys = self._grown(shape, self.keys, [keys for keys, _ in self._beginning])
+        self.values = self._grown(shape, self.values, [values for _, values in self._beginning])
         self.tokens += [[] for _ in range(slots - len(self.tokens))]
         self._capacity = capacity
 
@@ -84,7 +84,7 @@ class SlotCache:
         self.tokens[target] = list(self.tokens[source])
 
     def _copy(self, source: int, target: int, length: int) -> None:
-        for cache in (self._keys, self._values):
+        for cache in (self.keys, self.values):
             cache[:, target, :, : self.before + length] = cache[:, source, :, : self.before + length]
 
     def starts(self, slots: Sequence[int]) -> list[int]:
@@ -93,7 +93,7 @@ class SlotCache:
 
     def writer(self, slots: Sequence[int], lengths: Sequence[int]) -> "SlotWriter":
         """The store for one pass over documents that go on in `slots`, with `lengths` new tokens each."""
-        return SlotWriter(self._keys, self._values, slots, self.starts(slots), lengths)
+        return SlotWriter(self.keys, self.values, slots, self.starts(slots), lengths)
 
 
 class SlotWriter:

@@ -17,6 +17,7 @@ from nabot.engine.sequence import Sequence as Answer
 from nabot.errors import DataError
 from nabot.models.batch import KeysAndValues, TokenBatch
 from nabot.models.decoder import Decoder
+from nabot.models.quantised import FewRows
 from nabot.rendering import Renderer
 from nabot.text import say
 from nabot.textmodel import Completion, Finish, Sampling
@@ -36,8 +37,11 @@ class Event(NamedTuple):
 class Engine:
     """Answers with one decoder, whatever is attached to it. Implements `TextModel`."""
 
-    def __init__(self, decoder: Decoder, renderer: Renderer, *, max_running: int = 16) -> None:
+    def __init__(
+        self, decoder: Decoder, renderer: Renderer, *, max_running: int = 16, few_rows: FewRows | None = None
+    ) -> None:
         self.decoder, self.renderer = decoder, renderer
+        self._few_rows = few_rows
         self.max_running = max_running
         weight = decoder.embedding
         self._cache = SlotCache(
@@ -223,6 +227,8 @@ class Engine:
         fresh = [a.ids[len(self._cache.tokens[s]) :] for a, s in zip(answers, slots, strict=True)]
         self._cache.grow_for(max(len(a.ids) for a in answers))
         lengths = [len(f) for f in fresh]
+        if max(lengths) == 1 and self._can_write(answers):
+            return self._written(slots, [f[0] for f in fresh])
         batch = TokenBatch.of_documents(
             lengths,
             starts=self._cache.starts(slots),
@@ -236,6 +242,21 @@ class Engine:
         if not batch.writes:
             hidden_ND = hidden_ND[torch.tensor(lengths, device=self._device).cumsum(0) - 1]
         return self.decoder.head(hidden_ND, batch)
+
+    def _can_write(self, answers: list[Answer]) -> bool:
+        """Whether compiled code can go on with these; asked anew when one has just been read."""
+        if self._few_rows is None:
+            return False
+        return self._few_rows.can_write(len(answers), anew=any(len(a.answer) == 1 for a in answers))
+
+    def _written(self, slots: list[int], tokens: list[int]) -> Tensor:
+        """The same where each has one new token, by compiled code."""
+        assert self._few_rows is not None
+        cache = self._cache
+        logits = self._few_rows.logits(tokens, cache.keys, cache.values, slots, cache.starts(slots))
+        for slot, token in zip(slots, tokens, strict=True):
+            cache.tokens[slot].append(token)
+        return logits
 
     def _retire(self) -> None:
         """Takes ended answers out; the last running one moves into a hole, so that running slots stay side by side."""

@@ -201,13 +201,14 @@ class Decoder(nn.Module):
         if self.beginning is not None and batch.store is None:
             before_PD = self.beginning.embeddings().to(x_ND.dtype)
             x_ND, batch = torch.cat([before_PD, x_ND]), batch.behind(len(before_PD), self.beginning.keys_and_values())
-        tables = [self._table(rope, batch.positions_N, x_ND.dtype) for rope in self.ropes]
+        tables = [self.table(rope, batch.positions_N, x_ND.dtype) for rope in self.ropes]
         recompute: Recompute = self.checkpoint if torch.is_grad_enabled() else "none"
         for block, kind in zip(self.layers, self.rope_of_layer, strict=True):
             x_ND = run_block(recompute, block, x_ND, batch, tables[kind])
         return self.norm(x_ND[len(x_ND) - own :])
 
-    def _table(self, rope: RopeConfig | None, positions_N: Tensor, dtype: torch.dtype) -> RopeTable:
+    def table(self, rope: RopeConfig | None, positions_N: Tensor, dtype: torch.dtype) -> RopeTable:
+        """How queries and keys at these positions turn."""
         if rope is None:
             return None
         width = self.config.rotary_width or self.config.head_width

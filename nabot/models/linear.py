@@ -6,7 +6,7 @@ with the same signature.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,21 @@ class Projection(Protocol):
     members: Mapping[str, int]
 
     def __call__(self, x_ND: Tensor, batch: TokenBatch | None) -> Tensor: ...
+
+
+class Rowwise(NamedTuple):
+    """What a linear group computes for one row, in parts: W x + b + B A x."""
+
+    packed: Any  # W: `nabot.models.compiled.packing.Packed`
+    bias: Tensor | None = None  # [O]
+    down: Tensor | None = None  # A [R, D], float32
+    up: tuple[tuple[slice, slice, Tensor], ...] = ()  # pieces of B: which ranks, which outputs, [ranks, outputs]
+
+
+def rowwise(group: nn.Module | None) -> Rowwise | None:
+    """The parts of a group, the same object as long as they have not changed; None if it has no such parts."""
+    parts = getattr(group, "rowwise", None)
+    return parts() if parts is not None else None
 
 
 class LinearGroup(Part):

@@ -16,7 +16,7 @@ from nabot.errors import CheckpointError, ConfigError
 from nabot.models.decoder import Decoder
 from nabot.models.loading import load_decoder, read_decoder_config
 from nabot.models.precision import choose_device, choose_dtype
-from nabot.models.quantised import pack_ahead, quantise
+from nabot.models.quantised import quantise
 from nabot.rendering import ChatTemplate, Renderer
 from nabot.sources import Model, Progress, base_hash, resolve
 from nabot.text import say
@@ -54,14 +54,14 @@ class Opened:
         return Engine(self.decoder, self.renderer)
 
     def chat_engine(self, *, idle: bool) -> Engine:
-        """Writes one answer about twice as fast, with weights of few bits (`nabot.models.quantised`).
+        """Writes a few answers several times as fast, with weights of few bits (`nabot.models.quantised`).
 
         `idle`: a person is about to type, so they are packed meanwhile, and not behind the first token.
         """
-        quantise(self.decoder)
+        few_rows = quantise(self.decoder)
         if idle:
-            pack_ahead(self.decoder)
-        return self.engine()
+            few_rows.prepare_ahead()
+        return Engine(self.decoder, self.renderer, few_rows=few_rows)
 
     def fitted(self, conversation: Conversation, max_new_tokens: int) -> tuple[Conversation, int]:
         """Without the oldest turns that leave no room for an answer, and how many were dropped."""

@@ -133,6 +133,6 @@ def test_two_adapters_are_the_same_in_whatever_words_the_ends_are_named() -> Non
 
 def test_a_packed_decoder_is_as_tied_as_before() -> None:
     decoder = tiny_decoder("tied")
-    quantise(decoder)
+    quantise(decoder).prepare()
     attach(decoder, BOTH)
     assert learn_as_one(decoder)

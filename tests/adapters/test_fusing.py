@@ -59,7 +59,7 @@ def test_a_folder_gives_the_weights_back_to_the_bit(
 def test_weights_that_were_packed_for_speed_are_packed_anew(tiny_model_folder: Path) -> None:
     decoder = with_lora(load_decoder(tiny_model_folder, dtype=torch.float32), LoraConfig(rank=4))
     logits = decoder(TOKENS_BT[:, :1])
-    quantise(decoder)
+    quantise(decoder).prepare()
     near = decoder(TOKENS_BT[:, :1])
     taken = fuse(decoder)
     assert_close(decoder(TOKENS_BT[:, :1]), logits, atol=0.05, rtol=0.05)

@@ -19,6 +19,7 @@ from nabot.engine.sampling import penalised
 from nabot.errors import DataError
 from nabot.models.batch import TokenBatch
 from nabot.models.decoder import Decoder
+from nabot.models.quantised import FewRows, quantise
 from nabot.rendering import ChatTemplate, Renderer
 from nabot.textmodel import Completion, Sampling
 from nabot.tokenizer import Tokenizer
@@ -461,7 +462,50 @@ def test_adopting_copies_the_longest_beginning_but_never_the_last_token() -> Non
             cache.tokens[slot] = list(row)
     assert cache.adopt(2, [1, 2, 3, 4, 5]) == 4
     assert cache.tokens[2] == [1, 2, 3, 4]
-    assert torch.equal(cache._keys[1][2, :, :4], cache._keys[1][0, :, :4])
+    assert torch.equal(cache.keys[1][2, :, :4], cache.keys[1][0, :, :4])
     assert cache.adopt(1, [1, 2, 9, 9]) == 3
     assert cache.adopt(2, [7, 8]) == 0
     assert cache.tokens[:2] == rows
+
+
+# ---- compiled steps
+
+
+def compiled_engine(max_running: int = 16, beginning: str = "") -> Engine:
+    vocab = renderer().tokenizer.vocab_size
+    own = tiny_decoder("gqa", torch.float32, vocab_size=vocab, max_position_embeddings=ROOM)
+    if beginning:
+        own = with_adapter(own, BEGINNINGS[beginning])
+    few_rows = quantise(own)
+    few_rows.prepare()
+    return Engine(own, renderer(), max_running=max_running, few_rows=few_rows)
+
+
+@pytest.mark.parametrize("beginning", ["", *BEGINNINGS])
+@pytest.mark.parametrize("max_running", [1, 3, 16])
+def test_compiled_steps_answer_a_crowd_as_each_alone(max_running: int, beginning: str) -> None:
+    prompts, counts = [tokens(n, seed=n) for n in (3, 40, 7, 12, 5)], [9, 4, 12, 1, 7]
+    crowd, one = compiled_engine(max_running, beginning), compiled_engine(1, beginning)
+    asked = ask(crowd, prompts, counts)
+    together = finish(crowd)
+    for number, (prompt, count) in asked.items():
+        alone_too = finish_one(one, prompt, count)
+        assert (together[number].text, together[number].num_tokens) == (alone_too.text, count)
+
+
+def finish_one(engine: Engine, prompt: list[int], count: int) -> Completion:
+    (number,) = ask(engine, [prompt], [count])
+    return finish(engine)[number]
+
+
+def test_compiled_steps_are_those_that_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = compiled_engine()
+    rows: list[int] = []
+    real = FewRows.logits
+    monkeypatch.setattr(FewRows, "logits", lambda self, ids, *rest: rows.append(len(ids)) or real(self, ids, *rest))
+    assert finish_one(ours, tokens(5, seed=1), 6).num_tokens == 6
+    assert rows == [1] * 5  # the first token comes out of the prompt's own pass
+
+
+def test_compiled_steps_go_on_when_the_cache_grows() -> None:
+    assert finish_one(compiled_engine(), tokens(8, seed=2), 500).num_tokens == 500

@@ -254,7 +254,7 @@ def test_a_missing_tensor_is_named_where_linears_are_packed(tmp_path: Path) -> N
 def test_answers_are_written_with_the_kernels_for_a_few_rows(mixed: Path) -> None:
     dense, ours = (load_decoder(mixed, base_bits=bits) for bits in ("dense", "file"))
     expected = written(dense, TOKENS)
-    quantise(ours)
+    quantise(ours).prepare()
     groups = [group for _, _, group in linear_groups(ours)]
     assert all(isinstance(group, QuantisedGroup) and isinstance(group, PackedGroup) for group in groups)
     assert_close(read(ours, TOKENS), read(dense, TOKENS), atol=1e-4, rtol=1e-4)

@@ -1,0 +1,139 @@
+"""What compiled code needs of the machine and numba does not offer. In and out: numbers.
+
+Tensors come in as addresses, because numba takes a microsecond to look at each array that it is given, and a decoder has
+hundreds. Threads meet at a barrier that turns and waits: a layer has ten, and the operating system would take longer
+for each than the layer's arithmetic.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+# No stack traces out of compiled code, so it keeps to its bounds; sums may be taken in any order.
+FAST: dict[str, Any] = {"fastmath": True, "nogil": True, "error_model": "numpy", "boundscheck": False, "cache": True}
+APART = 64  # bytes from one of the barrier's numbers to the next: two in one line of a cache would be fought over
+
+
+@intrinsic
+def _pointer(typing: Any, address: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), code
+
+
+@njit(inline="always")
+def floats(address: int, count: int) -> Any:
+    """float32 [count] at an address."""
+    return carray(_pointer(address), (count,), np.float32)
+
+
+@njit(inline="always")
+def alike(address: int, count: int, array: Any) -> Any:
+    """[count] at an address, of what `array` holds."""
+    return carray(_pointer(address), (count,), array.dtype)
+
+
+@intrinsic
+def float_of_bits(typing: Any, bits: Any) -> Any:
+    """The float32 that these 32 bits are."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.int32), code
+
+
+@intrinsic
+def _bits_of_float(typing: Any, number: Any) -> Any:
+    """The other way round."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.int32(types.float32), code
+
+
+def widened(number: Any) -> Any:
+    """A cache's number as float32: it is one, or the bits of a bfloat16, which numpy does not have."""
+    raise NotImplementedError
+
+
+def narrowed(number: Any, array: Any) -> Any:
+    """A float32 as `array`, a cache, keeps it."""
+    raise NotImplementedError
+
+
+@overload(widened, inline="always")
+def _widened(number):  # type: ignore[no-untyped-def]
+    if number == types.uint16:
+        return lambda number: float_of_bits(np.int32(number) << 16)
+    return lambda number: number
+
+
+@overload(narrowed, inline="always")
+def _narrowed(number, array):  # type: ignore[no-untyped-def]  # numba compares signatures
+    if array.dtype == types.uint16:
+        return lambda number, array: _to_nearest_even(_bits_of_float(number))
+    return lambda number, array: number
+
+
+@njit(inline="always")
+def _to_nearest_even(bits: int) -> Any:
+    return np.uint16((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16)
+
+
+@intrinsic
+def half_of_float(typing: Any, number: Any) -> Any:
+    """The bits of the nearest float16."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(builder.fptrunc(arguments[0], ir.HalfType()), ir.IntType(16))
+
+    return types.uint16(types.float32), code
+
+
+@intrinsic
+def _add(typing: Any, address: Any, number: Any) -> Any:
+    """Adds to the int64 at an address, whatever other threads do; returns what it was."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", place, arguments[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), code
+
+
+@intrinsic
+def _read(typing: Any, address: Any) -> Any:
+    """The int64 at an address as other threads last wrote it."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        return builder.load_atomic(place, "seq_cst", 8)
+
+    return types.int64(types.int64), code
+
+
+@njit(**FAST)
+def meet(barrier: int, crew: int) -> None:
+    """Waits until `crew` threads have come here. `barrier`: address of two int64, APART, both 0 at first."""
+    if crew == 1:
+        return
+    turn = _read(barrier + APART)
+    if _add(barrier, 1) == crew - 1:
+        _add(barrier, -crew)
+        _add(barrier + APART, 1)
+    else:
+        while _read(barrier + APART) == turn:
+            pass
+
+
+@njit(inline="always")
+def share(count: int, me: int, crew: int) -> tuple[int, int]:
+    """First and last of `count` things that are one thread's."""
+    return count * me // crew, count * (me + 1) // crew
