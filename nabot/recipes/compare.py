@@ -248,7 +248,7 @@ def minutes_to(accuracy: float, metrics: Sequence[dict[str, Any]]) -> float | No
 
 def _clocked(opened: Opened, questions: Sequence[ExamQuestion]) -> dict[str, float]:
     """How fast one person is answered: seconds until the first text, tokens a second from there; medians."""
-    engine = opened.chat_engine(idle=False)
+    engine = opened.engine()
     asked = [q for q in questions if q.group != GENERAL][: _TIMED_QUESTIONS + 1] or list(questions[:2])
     waits, rates = [], []
     for question in asked:

@@ -51,17 +51,25 @@ class Opened:
         return record.sampling_with(**changes)
 
     def engine(self) -> Engine:
-        return Engine(self.decoder, self.renderer)
+        """Writes answers several times as fast, with weights of few bits (`nabot.models.quantised`), which are packed
+        first."""
+        few_rows = quantise(self.decoder)
+        few_rows.prepare()
+        return Engine(self.decoder, self.renderer, few_rows=few_rows)
 
     def chat_engine(self, *, idle: bool) -> Engine:
-        """Writes a few answers several times as fast, with weights of few bits (`nabot.models.quantised`).
+        """The same at once: the first words are written with the weights as they are, until others are packed.
 
-        `idle`: a person is about to type, so they are packed meanwhile, and not behind the first token.
+        `idle`: a person is about to type, so that may begin now, and not behind the first token.
         """
         few_rows = quantise(self.decoder)
         if idle:
             few_rows.prepare_ahead()
         return Engine(self.decoder, self.renderer, few_rows=few_rows)
+
+    def dense_engine(self) -> Engine:
+        """With the weights as they are, which may go on to change."""
+        return Engine(self.decoder, self.renderer)
 
     def fitted(self, conversation: Conversation, max_new_tokens: int) -> tuple[Conversation, int]:
         """Without the oldest turns that leave no room for an answer, and how many were dropped."""

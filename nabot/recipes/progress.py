@@ -32,12 +32,12 @@ class Progress:
     def look(self, state: RunState) -> None:
         """Asks everything."""
         sampling = Sampling(max_new_tokens=_TOKENS)
-        answers = self._opened.engine().generate([Conversation.ask(q) for q in self._probes], sampling)
+        answers = self._opened.dense_engine().generate([Conversation.ask(q) for q in self._probes], sampling)
         for question, answer in zip(self._probes, answers, strict=True):
             self._samples.write({"step": state.step, "question": question, "answer": answer.text})
             self._watcher.probe(state.step, question, answer.text)
         if self._questions:  # also before the first step: the time that a look takes is measured then
-            accuracy = sit(self._opened.engine(), self._questions, sampling).figures()["accuracy"]
+            accuracy = sit(self._opened.dense_engine(), self._questions, sampling).figures()["accuracy"]
             self._metrics.write({"step": state.step, "accuracy": accuracy})
             self._watcher.examined(state.step, accuracy)
 

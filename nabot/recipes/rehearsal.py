@@ -95,7 +95,7 @@ def answers_of_base(opened: Opened, questions: Sequence[str], base_bits: str) ->
     unknown = [question for question, ids in prompts.items() if ids not in known]
     asked = [Conversation.ask(question) for question in unknown]
     for question, answer in zip(
-        unknown, opened.engine().generate(asked, Sampling(max_new_tokens=_MAX_NEW_TOKENS)), strict=True
+        unknown, opened.dense_engine().generate(asked, Sampling(max_new_tokens=_MAX_NEW_TOKENS)), strict=True
     ):
         ids = prompts[question]
         known[ids] = {"question": question, "prompt": [*ids], "answer": [*answer.ids], "text": answer.text}

@@ -102,7 +102,7 @@ def test_a_local_model_can_be_the_teacher(tiny_model_folder, capsys):
     seed = {"instruction": "Add.", "instances": [{"input": "1, 1", "output": "2"}], "is_classification": False}
     Path("seeds.jsonl").write_text(json.dumps(seed))
     teacher = ["--base", str(tiny_model_folder), "--mode", "self-instruct", "--seeds", "seeds.jsonl"]
-    assert run(["data", "generate", "--out", "rows.jsonl", *teacher, "--max-tokens-total", "4000"]) == 0
+    assert run(["data", "generate", "--out", "rows.jsonl", *teacher, "--max-tokens-total", "1500"]) == 0
     assert "budget" in capsys.readouterr().err
     answered = [record for record in journalled() if record["finish"] != "abort"]  # what did not fit into the model
     assert answered

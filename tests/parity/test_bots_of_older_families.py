@@ -89,5 +89,5 @@ def test_a_bot_on_koalpaca_rows_answers_as_through_transformers_and_peft(
     for bot in (tuned, nabot.load_bot(out, dtype="float32")):
         (completion,) = bot.engine.generate(question, greedy)
         assert list(completion.ids) == expected
-    (untuned,) = open_source(str(base)).engine().generate(question, greedy)
+    (untuned,) = open_source(str(base)).dense_engine().generate(question, greedy)
     assert list(untuned.ids) != expected

@@ -18,11 +18,12 @@ from nabot.data import conversations_from
 from nabot.engine import Engine
 from nabot.recipes.compare import Comparison, compare
 from nabot.recipes.exam import examine
-from nabot.recipes.opening import Opened, open_source
+from nabot.recipes.opening import Opened, open_bot, open_source
 from nabot.recipes.rehearsal import rehearsal
 from nabot.recipes.request import TuneRequest, Watcher
 from nabot.recipes.settings import Settings
 from nabot.recipes.tune import resume, tune
+from nabot.textmodel import Sampling
 
 VALUES = {
     "method": "ptuning", "places": "question", "virtual_tokens": 6, "encoder_width": 16, "dtype": "float32",
@@ -64,7 +65,9 @@ def test_it_learns_and_answers_as_when_it_was_saved(folder: Path) -> None:
     vocab = bot.engine.decoder.config.vocab_size
     assert placed(bot.engine) == list(range(vocab, vocab + 6))
     last = [line for line in json_lines(folder / "run/samples.jsonl") if line["question"] == ASK[0]["content"]][-1]
-    assert bot.chat(ASK, temperature=0, max_new_tokens=64) == last["answer"]
+    sampling = Sampling(temperature=0, max_new_tokens=64)
+    (answer,) = open_bot(folder, dtype="float32").dense_engine().generate([Conversation.of(ASK)], sampling)
+    assert answer.text == last["answer"]
 
 
 def test_prompt_tuning_may_stand_there_too(tmp_path: Path, tiny_model_folder: Path) -> None:
