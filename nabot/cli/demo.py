@@ -29,7 +29,7 @@ class Demo:
 
 
 ENGLISH = Demo(".", "smollm2", ("--epochs", "3.5"), Path("bots/dal-cafe"))
-KOREAN = Demo("ko", "gemma3-270m", ("--epochs", "3", "--set", "batch_size=4"), Path("bots/dorongi"))
+KOREAN = Demo("ko", "gemma3-270m", ("--epochs", "2.75", "--set", "batch_size=4"), Path("bots/dorongi"))
 
 
 def chosen_demo() -> Demo:

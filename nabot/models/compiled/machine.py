@@ -33,6 +33,12 @@ def floats(address: int, count: int) -> Any:
 
 
 @njit(inline="always")
+def halves(address: int, count: int) -> Any:
+    """float16 [count] at an address, by their bits."""
+    return carray(_pointer(address), (count,), np.uint16)
+
+
+@njit(inline="always")
 def alike(address: int, count: int, array: Any) -> Any:
     """[count] at an address, of what `array` holds."""
     return carray(_pointer(address), (count,), array.dtype)
@@ -95,6 +101,16 @@ def half_of_float(typing: Any, number: Any) -> Any:
         return builder.bitcast(builder.fptrunc(arguments[0], ir.HalfType()), ir.IntType(16))
 
     return types.uint16(types.float32), code
+
+
+@intrinsic
+def float_of_half(typing: Any, bits: Any) -> Any:
+    """The float16 that these bits are."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())
+
+    return types.float32(types.uint16), code
 
 
 @intrinsic

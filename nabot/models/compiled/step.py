@@ -10,14 +10,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from nabot.models.compiled.machine import FAST, alike, float_of_bits, floats, meet, narrowed, share, widened
+from nabot.models.compiled.machine import (
+    FAST,
+    alike,
+    float_of_bits,
+    float_of_half,
+    floats,
+    halves,
+    meet,
+    narrowed,
+    share,
+    widened,
+)
 from nabot.models.compiled.products import BLOCK, TILE, multiply, round_rows
 
 _f32, _i32 = np.float32, np.int32
 
 # What a row of `groups` says of one linear group; addresses are 0 where there is nothing.
 BITS, WEIGHTS, BLOCKS, TILES, BIAS = range(5)
-RANK, DOWN, PAIRS, PAIR = range(5, 9)  # low rank: A as [rank, inputs], then `PAIRS` pieces of B
+RANK, DOWN, PAIRS, PAIR = range(5, 9)  # low rank, in float16: A as [rank, inputs], then `PAIRS` pieces of B
 RANK_FIRST, RANK_LAST, OUT_FIRST, OUT_LAST, UP = range(5)  # a piece: its ranks, its outputs, B as [ranks, outputs]
 MOST_PAIRS = 3  # members of a group
 GROUP_FIELDS = PAIR + MOST_PAIRS * 5
@@ -133,11 +144,11 @@ def _go_down(group: Any, x: Any, low: Any, first: int, last: int) -> None:
     """Ranks `first` … `last` of A x."""
     inputs = group[BLOCKS] * BLOCK
     for k in range(first, last):
-        down = floats(group[DOWN] + 4 * inputs * k, inputs)
+        down = halves(group[DOWN] + 2 * inputs * k, inputs)
         for r in range(x.shape[0]):
             row, total = x[r], _f32(0)
             for i in range(inputs):
-                total += row[i] * down[i]
+                total += row[i] * float_of_half(down[i])
             low[r, k] = total
 
 
@@ -149,11 +160,11 @@ def _go_up(group: Any, low: Any, y: Any, first: int, last: int) -> None:
         begin, end = max(piece[OUT_FIRST], first), min(piece[OUT_LAST], last)
         outputs = piece[OUT_LAST] - piece[OUT_FIRST]
         for k in range(piece[RANK_FIRST], piece[RANK_LAST]):
-            up = floats(piece[UP] + 4 * (outputs * (k - piece[RANK_FIRST]) + begin - piece[OUT_FIRST]), end - begin)
+            up = halves(piece[UP] + 2 * (outputs * (k - piece[RANK_FIRST]) + begin - piece[OUT_FIRST]), end - begin)
             for r in range(y.shape[0]):
                 out, some = y[r, begin:end], low[r, k]
                 for i in range(end - begin):
-                    out[i] += some * up[i]
+                    out[i] += some * float_of_half(up[i])
 
 
 @njit(**FAST)

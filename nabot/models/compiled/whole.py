@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nabot.models import ops
 from nabot.models.attention import Sight
 from nabot.models.compiled import step
-from nabot.models.compiled.crew import crew
+from nabot.models.compiled.crew import Pace, crew
 from nabot.models.compiled.packing import Packed
 from nabot.models.compiled.products import BLOCK, TILE
 from nabot.models.decoder import Attention, Block, Decoder, Mlp, Norm, WidthNorm
@@ -50,12 +50,14 @@ class Whole:
     def __init__(self, decoder: Decoder) -> None:
         self._decoder, self._config = decoder, decoder.config
         self._layers = [_LAYERS[type(block)](block) for block in decoder.layers]
-        self._kept: list[Tensor] = []  # what the tables point to
+        self._of_layers: list[Tensor] = []  # what the tables point to, by table, since one is made anew now and then
+        self._of_groups: list[Tensor] = []
         self._parts: list[Rowwise] = []
         self._groups = np.zeros((0, step.GROUP_FIELDS), np.int64)
         self._table = np.array([self._of_layer(n, layer) for n, layer in enumerate(self._layers)], np.int64)
         self._shape = self._numbers()
         self._turns: Any = np.zeros((2, 1, 0, 1), np.float32)
+        self._paces: dict[int, Pace] = {}  # by rows
         self._room: tuple[tuple[int, ...], step.Room] | None = None
 
     @staticmethod
@@ -74,7 +76,7 @@ class Whole:
         if len(known) < len(parts):
             return False
         if len(known) != len(self._parts) or any(a is not b for a, b in zip(known, self._parts, strict=True)):
-            self._parts, self._room = known, None
+            self._parts, self._room, self._of_groups = known, None, []
             self._groups = np.array([self._of_group(part) for part in known], np.int64)
         return True
 
@@ -88,7 +90,7 @@ class Whole:
         if longest > self._turns.shape[2]:
             self._turns = self._turns_of(longest)
         cos, sin = self._turns[:, :, places]
-        crew().run(
+        self._paces.setdefault(len(x_RD), Pace()).run(
             step.run, self._shape, self._groups, self._table, cos, sin, _numbers(keys_LBKSE), _numbers(values_LBKSE),
             np.array(slots), places, x_RD.float().contiguous().numpy(), self._room_for(len(x_RD), longest),
             logits.numpy(),
@@ -108,18 +110,12 @@ class Whole:
         shape = (config.num_layers, 1, config.num_kv_heads, 1, config.head_width)
         cache = torch.zeros(shape, dtype=self._decoder.embedding.dtype)
         self.logits(torch.zeros(1, config.width), cache, cache.clone(), [0], [0])
+        self._paces.clear()
 
     # ---- tables
 
-    def _address(self, tensor: Tensor | None) -> int:
-        if tensor is None:
-            return 0
-        kept = tensor.detach().float().contiguous() if tensor.is_floating_point() else tensor
-        self._kept.append(kept)
-        return kept.data_ptr()
-
     def _norm(self, norm: Norm | None) -> int:
-        return self._address(norm.weight.data) if norm is not None else 0
+        return _address(norm.weight.data, self._of_layers) if norm is not None else 0
 
     def _of_layer(self, number: int, layer: _Layer) -> list[int]:
         row = [0] * step.LAYER_FIELDS
@@ -139,17 +135,23 @@ class Whole:
     def _of_group(self, part: Rowwise) -> list[int]:
         row = [0] * step.GROUP_FIELDS
         packed: Packed = part.packed
-        row[step.BITS], row[step.WEIGHTS] = packed.bits, self._address(packed.records)
+        row[step.BITS], row[step.WEIGHTS] = packed.bits, _address(packed.records, self._of_groups, None)
         row[step.BLOCKS], row[step.TILES] = packed.blocks, packed.tiles
         if part.bias is not None:
             padded = torch.zeros(packed.tiles * TILE)
             padded[: packed.outputs] = part.bias
-            row[step.BIAS] = self._address(padded)
+            row[step.BIAS] = _address(padded, self._of_groups)
         if part.down is not None:
-            row[step.RANK], row[step.DOWN] = len(part.down), self._address(part.down)
+            row[step.RANK], row[step.DOWN] = len(part.down), _address(part.down, self._of_groups, torch.float16)
         for number, (ranks, outputs, up) in enumerate(part.up):
             at = step.PAIR + 5 * number
-            row[at : at + 5] = [ranks.start, ranks.stop, outputs.start, outputs.stop, self._address(up)]
+            row[at : at + 5] = [
+                ranks.start,
+                ranks.stop,
+                outputs.start,
+                outputs.stop,
+                _address(up, self._of_groups, torch.float16),
+            ]
         row[step.PAIRS] = len(part.up)
         return row
 
@@ -202,6 +204,13 @@ class Whole:
             )
             self._room = sizes, room
         return self._room[1]
+
+
+def _address(tensor: Tensor, kept: list[Tensor], dtype: torch.dtype | None = torch.float32) -> int:
+    """Where its numbers stand as `dtype` (None: as they are), for as long as `kept` is."""
+    own = tensor.detach().contiguous() if dtype is None else tensor.detach().to(dtype).contiguous()
+    kept.append(own)
+    return own.data_ptr()
 
 
 def _numbers(cache: Tensor) -> Any:
