@@ -61,7 +61,7 @@ def engine(bot: Path, form: str, *, few_bits: bool) -> Engine | None:
 
 def endless(opened: Opened, *, few_bits: bool) -> Engine:
     """No token ends an answer."""
-    engine = opened.engine()
+    engine = opened.dense_engine()
     if few_bits:
         few_rows = quantise(opened.decoder)
         few_rows.prepare()

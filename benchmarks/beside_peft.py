@@ -103,7 +103,7 @@ def learned_by_peft(
 def scores(bot: Path, adapter: Path, held_out: Sequence[Any], questions: Sequence[ExamQuestion]) -> Scores:
     opened, record = open_base_of(bot)
     load_adapter(opened.decoder, adapter)
-    sheet = sit(opened.engine(), questions, record.sampling_with(max_new_tokens=64))
+    sheet = sit(opened.dense_engine(), questions, record.sampling_with(max_new_tokens=64))
     return Scores(row_losses(opened, held_out), tuple(m.right for m in sheet.taught))
 
 

@@ -20,6 +20,7 @@ from nabot.adapters.methods import AdapterConfig, detach, refuse_second
 from nabot.artifacts import new_folder, write_json
 from nabot.errors import CheckpointError, ConfigError
 from nabot.models.decoder import Decoder
+from nabot.models.linear import linear_groups
 from nabot.text import say
 
 CONFIG, WEIGHTS, _PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
@@ -89,7 +90,9 @@ def adapter_tensors(decoder: Decoder) -> dict[str, Tensor]:
 def set_adapter_tensors(decoder: Decoder, tensors: dict[str, Tensor], origin: Path) -> None:
     """Fills the attached LoRA or weights. Raises CheckpointError for a tensor that is missing, extra or misshapen."""
     fill(_layout(decoder).tensors_of(decoder), tensors, origin)
-    for group in lora_groups(decoder):
+    for lora in lora_groups(decoder):
+        lora.note_change()
+    for _, _, group in linear_groups(decoder):
         group.note_change()
 
 

@@ -85,6 +85,8 @@ def load(decoder: Decoder, raw: dict[str, Any], tensors: dict[str, Tensor], fold
     except CheckpointError:
         detach_whole(decoder)
         raise
+    for _, _, group in linear_groups(decoder):
+        group.note_change()
     return config
 
 

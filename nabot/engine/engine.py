@@ -247,7 +247,7 @@ class Engine:
         """Whether compiled code can go on with these; asked anew when one has just been read."""
         if self._few_rows is None:
             return False
-        return self._few_rows.can_write(len(answers), anew=any(len(a.answer) == 1 for a in answers))
+        return self._few_rows.can_write(len(answers), anew=any(len(a.answer) <= 1 for a in answers))
 
     def _written(self, slots: list[int], tokens: list[int]) -> Tensor:
         """The same where each has one new token, by compiled code."""

@@ -54,6 +54,7 @@ class LinearGroup(Part):
     ("q_proj") to its number of outputs.
     """
 
+    is_tied = False  # `weight` is the embedding, which is named and saved as such
     is_packed = False  # `weight` would be made anew whenever it is asked for
 
     def __init__(self, path: str, members: Mapping[str, int], in_features: int, *, bias: bool = False) -> None:
@@ -101,6 +102,8 @@ class LinearGroup(Part):
 
     def slots(self) -> Iterator[tuple[str, Tensor]]:
         """(Hugging Face tensor name, view of the stacked parameter) for every member."""
+        if self.is_tied:
+            return
         for name, rows in member_rows(self.members):
             yield self.full_name(name, "weight"), self.weight.data[rows]
             if self.bias is not None:

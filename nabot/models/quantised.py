@@ -4,16 +4,18 @@ Writing one token reads every weight once, so memory sets its speed, and a weigh
 times as fast as one of 32. Many rows at once (a prompt, a batch that is tuned) use each weight many times and stay with
 the dense ones, which are kept beside the packed.
 
-The products are compiled (`nabot.models.compiled`, by numba), where the decoder's layers are known the whole step is, and
-until that is done, or where numba is missing, everything stays dense.
+Products are compiled by numba (`nabot.models.compiled`), and so is the whole step of a decoder whose layers are known there.
+Until that is done, and where numba or memory is missing, everything stays dense.
 """
 
+import logging
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from threading import Lock, Thread, main_thread
 from typing import TYPE_CHECKING
 
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +27,9 @@ from nabot.models.packed import PackedGroup
 if TYPE_CHECKING:
     from nabot.models.compiled.whole import Whole
 
-FEW_ROWS = 16  # above, the dense product is faster (docs/log.md, 2026-11-23)
+FEW_ROWS = 16  # above, the dense product is as fast (benchmarks/results/cpu_epyc-avx2_2026-11-23_c.md)
+_BLOCK = 32  # inputs that share a step
+_BYTES_A_WEIGHT = 1.1  # of 8 bits, with steps
 
 
 class QuantisedGroup(LinearGroup):
@@ -39,6 +43,7 @@ class QuantisedGroup(LinearGroup):
         nn.Module.__init__(self)
         self.__dict__.update(vars(dense))  # it is the same group, with the same weights, and can do more
         self._row: Rowwise | None = None
+        self.is_open = False  # whether rows may be multiplied here, because what does it is compiled
         self._packing = Lock()
 
     def note_change(self) -> None:
@@ -60,7 +65,7 @@ class QuantisedGroup(LinearGroup):
         return self._row
 
     def forward(self, x_ND: Tensor, batch: TokenBatch | None) -> Tensor:
-        parts = self._row
+        parts = self._row if self.is_open else None
         if parts is None or not self._takes(x_ND, batch):
             return super().forward(x_ND, batch)
         from nabot.models.compiled.alone import product
@@ -85,28 +90,42 @@ class FewRows:
         self._decoder = decoder
         self._groups = [m for m in decoder.modules() if isinstance(m, QuantisedGroup)]
         self._whole: Whole | None = None
-        self._is_ready = self._is_current = False
+        self._is_ready = False
+        self._is_current: bool | None = None  # not asked yet
         self._preparing: Thread | None = None
 
     def prepare(self) -> None:
-        """Packs all weights and compiles what reads them, which takes a second, and ten the first time on a machine."""
-        if not self._groups:
+        """Packs all weights and compiles what reads them, which takes a second, and twenty the first time on a machine.
+
+        What prevents it (a numba that does not fit, no memory, a full disk) leaves the weights dense.
+        """
+        if not self._groups or self._is_ready or not _has_room(self._groups):
             return
         try:
-            from nabot.models.compiled.whole import Whole
-        except (
-            ImportError,
-            RuntimeError,
-        ):  # a numba that does not fit this Python, or has no place for what it compiles
+            self._prepare()
+        except Exception:
+            logging.getLogger(__name__).debug("answers are written with dense weights", exc_info=True)
+
+    def _prepare(self) -> None:
+        from nabot.models.compiled.alone import product
+        from nabot.models.compiled.products import IS_SUPPORTED
+        from nabot.models.compiled.whole import Whole
+
+        if not IS_SUPPORTED:
             return
         for group in self._groups:
-            if not main_thread().is_alive():
-                return  # the program is leaving, and waits for this thread: one cut off inside torch would crash it
+            if _is_leaving():
+                return
             group.pack()
-        if (whole := Whole.of(self._decoder)) is not None:
-            if whole.is_current():
-                whole.rehearse()
-            self._whole = whole
+        packed = [row.packed for group in self._groups if (row := group.rowwise()) is not None]
+        if packed and not _is_leaving():
+            product(torch.zeros(1, _BLOCK * packed[0].blocks), packed[0])
+        whole = Whole.of(self._decoder)
+        if whole is not None and whole.is_current() and not _is_leaving():
+            whole.rehearse()
+        self._whole = whole
+        for group in self._groups:
+            group.is_open = True
         self._is_ready = True
 
     def prepare_ahead(self) -> None:
@@ -123,7 +142,7 @@ class FewRows:
         self.prepare_ahead()
         if not self._is_ready or self._whole is None or rows > FEW_ROWS:
             return False
-        if anew or not self._is_current:
+        if anew or self._is_current is None:
             self._is_current = self._whole.is_current()
         return self._is_current
 
@@ -139,6 +158,18 @@ class FewRows:
         assert self._whole is not None
         x_RD = self._decoder.embed(torch.tensor(tokens))
         return self._whole.logits(x_RD, keys_LBKSE, values_LBKSE, slots, starts)
+
+
+def _is_leaving() -> bool:
+    """Whether the program only waits for this thread: one cut off inside torch would crash it."""
+    return not main_thread().is_alive()
+
+
+def _has_room(groups: Sequence[QuantisedGroup]) -> bool:
+    """Whether the packed weights fit beside what is there, and one group as numbers if it has to be unpacked."""
+    weights = [sum(group.members.values()) * group.in_features for group in groups]
+    unpacked = max((n for n, group in zip(weights, groups, strict=True) if isinstance(group, PackedGroup)), default=0)
+    return psutil.virtual_memory().available > _BYTES_A_WEIGHT * sum(weights) + 4 * unpacked
 
 
 def quantise(decoder: Decoder) -> FewRows:
@@ -160,6 +191,7 @@ def _tied_head(decoder: Decoder) -> LinearGroup:
     with torch.device("meta"):
         head = LinearGroup("", {"lm_head": decoder.config.vocab_size}, decoder.config.width)
     head.weight = decoder.embedding
+    head.is_tied = True
     return head
 
 

@@ -1,5 +1,8 @@
 """Compiled products and steps against the same in torch, on weights that 4 and 8 bits hold exactly."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from nabot.engine.cache import SlotCache
 from nabot.models.batch import TokenBatch
 from nabot.models.compiled.alone import product
 from nabot.models.compiled.crew import Crew, crew
+from nabot.models.compiled.machine import meet
 from nabot.models.compiled.packing import Packed, pack
 from nabot.models.compiled.whole import Whole
 from nabot.models.decoder import Decoder
@@ -152,6 +156,37 @@ def test_a_crew_that_fails_says_so_and_works_on() -> None:
             some.run(fail)
         some.run(work, done)
     assert done.tolist() == [3, 3, 3]
+
+
+def test_when_one_of_a_crew_fails_the_others_do_not_wait() -> None:
+    def some_fail(me: int, size: int, meeting: int) -> None:
+        if me == 1:
+            raise ValueError(me)
+        meet(meeting, size)
+
+    some = Crew(3)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="1"):
+            some.run(some_fail)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_has_a_crew_of_its_own() -> None:
+    script = (
+        "import os, torch; from nabot.models.compiled.alone import product; "
+        "from nabot.models.compiled.packing import pack;"
+        "torch.set_num_threads(1); packed = pack(torch.ones(16, 32)); child = os.fork();"
+        "product(torch.ones(1, 32), packed); child and os._exit(os.waitpid(child, 0)[1]); os._exit(0)"
+    )
+    child = subprocess.run([sys.executable, "-W", "ignore", "-c", script], timeout=100, check=False)
+    assert child.returncode == 0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
+def test_weights_that_steps_cannot_hold_stay_dense(value: float) -> None:
+    weight = torch.randn(32, 64)
+    weight[3, 5] = value
+    assert pack(weight) is None
 
 
 # ---- whole steps

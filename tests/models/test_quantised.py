@@ -12,7 +12,7 @@ from tiny_models import tiny_decoder
 from torch import Tensor
 from torch.testing import assert_close
 
-from nabot.adapters import LoraConfig, attach, lora_groups
+from nabot.adapters import LoraConfig, WholeConfig, attach, load_adapter, lora_groups, save_adapter
 from nabot.engine.cache import SlotCache
 from nabot.models import quantised
 from nabot.models.batch import TokenBatch
@@ -136,6 +136,43 @@ def test_without_the_compiler_everything_is_as_before(monkeypatch: pytest.Monkey
     few.prepare()
     assert not few.can_write(1, anew=True)
     assert torch.equal(written(dense, TOKENS), written(same, TOKENS))
+
+
+def test_where_memory_is_short_everything_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantised, "_has_room", lambda groups: False)
+    dense, same = tiny_decoder(), tiny_decoder()
+    few = quantise(same)
+    few.prepare()
+    assert not few.can_write(1, anew=True)
+    assert torch.equal(written(dense, TOKENS), written(same, TOKENS))
+
+
+def test_what_fails_while_weights_are_packed_leaves_them_dense(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(QuantisedGroup, "pack", lambda self: 1 / 0)
+    dense, same = tiny_decoder(), tiny_decoder()
+    few = quantise(same)
+    few.prepare()
+    assert not few.can_write(1, anew=True)
+    assert torch.equal(written(dense, TOKENS), written(same, TOKENS))
+
+
+@pytest.mark.parametrize("variant", ["gqa", "tied"])
+def test_weights_that_are_loaded_into_packed_ones_count(variant: str, tmp_path: Path) -> None:
+    learned = tiny_decoder(variant)
+    attach(learned, WholeConfig())
+    source = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in learned.parameters():
+            p.add_(0.3 * torch.randn(p.shape, generator=source) * p.abs().mean())
+    save_adapter(learned, tmp_path)
+    decoder = tiny_decoder(variant)
+    quantise(decoder).prepare()  # the base is examined first
+    load_adapter(decoder, tmp_path)
+    few = quantise(decoder)
+    few.prepare()
+    expected = written(learned, TOKENS)
+    for found in (written(decoder, TOKENS), written_whole(few, decoder, TOKENS)):
+        assert_close(found, expected, atol=0.1, rtol=0.05)
 
 
 def test_a_compiler_that_does_not_fit_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

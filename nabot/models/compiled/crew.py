@@ -1,5 +1,6 @@
 """Threads that run one compiled function together. In: a function and its arguments."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ class Crew:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._meeting = np.zeros(2 * APART // 8, np.int64)  # an int64 has 8 bytes
+        self._meeting = np.zeros(3 * APART // 8, np.int64)  # an int64 has 8 bytes
         self._tasks: list[SimpleQueue[_Task]] = [SimpleQueue() for _ in range(size)]
         self._asking = threading.Lock()
         for number in range(size):
@@ -34,7 +35,11 @@ class Crew:
         done: SimpleQueue[BaseException | None] = SimpleQueue()
         with self._asking:
             self._tasks[0].put((function, arguments, done))
-            failed = done.get()
+            try:
+                failed = done.get()
+            except BaseException:
+                done.get()  # until it is done, it writes to what this thread may throw away
+                raise
         if failed is not None:
             raise failed
 
@@ -51,10 +56,14 @@ class Crew:
                 function(number, self.size, meeting, *arguments)
             except BaseException as error:  # whoever asked gets it
                 failed = error
+                self._meeting[2 * APART // 8] = 1
             if number == 0:
                 for _ in self._tasks[1:]:
                     failed = others.get() or failed
+                if failed is not None:
+                    self._meeting[:] = 0
             done.put(failed)
+            del function, arguments, done, others, failed  # else they would live until the next
 
 
 _crews: dict[int, Crew] = {}
@@ -68,6 +77,17 @@ def crew(size: int = 0) -> Crew:
         if size not in _crews:
             _crews[size] = Crew(size)
     return _crews[size]
+
+
+def _forget() -> None:
+    """In a forked process, which has the crews and not their threads."""
+    global _hiring  # noqa: PLW0603  # nobody will ever open the old one
+    _hiring = threading.Lock()
+    _crews.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 class Pace:

@@ -1,17 +1,51 @@
 """What compiled code needs of the machine and numba does not offer. In and out: numbers.
 
 Tensors come in as addresses, because numba takes a microsecond to look at each array that it is given, and a decoder has
-hundreds. Threads meet at a barrier that turns and waits: a layer has ten, and the operating system would take longer
+hundreds. Threads meet at a barrier that turns and waits: a layer has fourteen, and the operating system would take longer
 for each than the layer's arithmetic.
 """
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import carray, njit, types
-from numba.core import cgutils
+from numba.core import caching, cgutils
 from numba.extending import intrinsic, overload
+
+
+def _stamp() -> str:
+    """Of all that is compiled here: functions go into one another, so what is kept of one is stale with any of them."""
+    digest = hashlib.sha256()
+    for path in sorted(_FOLDER.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+_FOLDER = Path(__file__).parent
+_STAMP = _stamp()
+
+
+def _locator(base: Any) -> Any:
+    """Where numba keeps what it compiles, as `base` finds it, for the functions of this folder, with their common stamp."""
+
+    class Locator(base):  # type: ignore[misc]
+        def get_source_stamp(self) -> str:
+            return _STAMP
+
+        @classmethod
+        def from_function(cls, py_func: Any, py_file: str) -> Any:
+            return super().from_function(py_func, py_file) if Path(py_file).parent == _FOLDER else None
+
+    return Locator
+
+
+caching.CacheImpl._locator_classes[:0] = [
+    _locator(base)
+    for base in (caching.UserProvidedCacheLocator, caching.InTreeCacheLocator, caching.UserWideCacheLocator)
+]
 
 # No stack traces out of compiled code, so it keeps to its bounds; sums may be taken in any order.
 FAST: dict[str, Any] = {"fastmath": True, "nogil": True, "error_model": "numpy", "boundscheck": False, "cache": True}
@@ -137,7 +171,8 @@ def _read(typing: Any, address: Any) -> Any:
 
 @njit(**FAST)
 def meet(barrier: int, crew: int) -> None:
-    """Waits until `crew` threads have come here. `barrier`: address of two int64, APART, both 0 at first."""
+    """Waits until `crew` threads have come here. `barrier`: address of three int64, APART, all 0 at first; nobody waits
+    once the third is another, because one has failed and will not come."""
     if crew == 1:
         return
     turn = _read(barrier + APART)
@@ -145,7 +180,7 @@ def meet(barrier: int, crew: int) -> None:
         _add(barrier, -crew)
         _add(barrier + APART, 1)
     else:
-        while _read(barrier + APART) == turn:
+        while _read(barrier + APART) == turn and not _read(barrier + 2 * APART):
             pass
 
 

@@ -17,6 +17,7 @@ from nabot.models.compiled.products import BLOCK, BYTES_4, BYTES_8, TILE
 
 _f32, _i32 = np.float32, np.int32
 _OFF_LEVEL = np.float32(0.1)  # of a step: what bfloat16 makes of a level; weights on no grid are off by up to a half
+_LARGEST = torch.finfo(torch.float16).max  # steps are float16
 _SAMPLE = 16  # rows that show whether weights have levels at all
 _ROWS_AT_ONCE = 1024  # of weights that are no float32
 
@@ -38,9 +39,9 @@ class Packed(NamedTuple):
 
 
 def pack(weight_OD: Tensor) -> Packed | None:
-    """None if the rows are no whole blocks."""
+    """None if the rows are no whole blocks, or the numbers too large."""
     outputs, inputs = weight_OD.shape
-    if inputs % BLOCK:
+    if inputs % BLOCK or not float(weight_OD.detach().abs().amax()) < _LARGEST:  # nor those that are no numbers
         return None
     for bits in (4, 8):
         if bits == 8 or _filled(weight_OD[:_SAMPLE], 4) is not None:

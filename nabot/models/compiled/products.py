@@ -28,7 +28,9 @@ _HALF = ir.VectorType(ir.IntType(16), 16)  # 8 outputs, two inputs
 _SUMS = ir.VectorType(ir.IntType(32), 8)
 _FLOATS = ir.VectorType(ir.FloatType(), 8)
 _HALVES = ir.VectorType(ir.HalfType(), 8)
-_HAS_PMADDWD = binding.get_process_triple().startswith("x86_64") and bool(binding.get_host_cpu_features().get("avx2"))
+_IS_X86, _FEATURES = binding.get_process_triple().startswith("x86_64"), binding.get_host_cpu_features()
+_HAS_PMADDWD = _IS_X86 and bool(_FEATURES.get("avx2"))
+IS_SUPPORTED = not _IS_X86 or bool(_FEATURES.get("f16c"))  # else float16 would need a function that nobody has loaded
 
 
 @njit(**FAST)

@@ -66,7 +66,10 @@ class Whole:
         known = decoder.embedding.dtype in (torch.float32, torch.bfloat16) and all(
             type(block) in _LAYERS for block in decoder.layers
         )
-        return Whole(decoder) if known and not decoder.config.head_width % 2 else None
+        config = decoder.config
+        return (
+            Whole(decoder) if known and not (config.head_width % 2 or config.num_heads % config.num_kv_heads) else None
+        )
 
     def is_current(self) -> bool:
         """Brings the tables up to date; False if a group has become something that compiled code does not know."""
@@ -89,7 +92,12 @@ class Whole:
         places, longest = np.array(starts), keys_LBKSE.shape[3]
         if longest > self._turns.shape[2]:
             self._turns = self._turns_of(longest)
-        cos, sin = self._turns[:, :, places]
+        # There are no bounds behind this door.
+        assert max(starts) < longest
+        assert max(slots) < keys_LBKSE.shape[1]
+        assert keys_LBKSE.is_contiguous()
+        assert values_LBKSE.is_contiguous()
+        cos, sin = np.ascontiguousarray(self._turns[:, :, places])
         self._paces.setdefault(len(x_RD), Pace()).run(
             step.run, self._shape, self._groups, self._table, cos, sin, _numbers(keys_LBKSE), _numbers(values_LBKSE),
             np.array(slots), places, x_RD.float().contiguous().numpy(), self._room_for(len(x_RD), longest),
