@@ -163,29 +163,30 @@ def multiply(
 ) -> None:
     """Adds x Wᵀ to tiles `first` … `last` of `rows` rows of y, float32, `stride` bytes apart. weights: records
     [tiles, blocks]; x and scale as `round_rows` gives them."""
+    size = BYTES_4 if bits == 4 else BYTES_8
     for t in range(first, last):
         for g in range(blocks):
-            at = t * blocks + g
-            for r in range(0, rows - 3, 4):
-                place, parts = 64 * (g * rows + r), 8 * (g * rows + r)
-                out = y + stride * r + 4 * TILE * t
-                if bits == 4:
-                    _four_4(weights + BYTES_4 * at, x + place, scale + parts, out, stride)
-                else:
-                    _four_8(weights + BYTES_8 * at, x + place, scale + parts, out, stride)
-            r = rows - rows % 4
-            if rows % 4 >= 2:
-                place, parts = 64 * (g * rows + r), 8 * (g * rows + r)
-                out = y + stride * r + 4 * TILE * t
-                if bits == 4:
-                    _two_4(weights + BYTES_4 * at, x + place, scale + parts, out, stride)
-                else:
-                    _two_8(weights + BYTES_8 * at, x + place, scale + parts, out, stride)
-                r += 2
-            if rows % 2:
-                place, parts = 64 * (g * rows + r), 8 * (g * rows + r)
-                out = y + stride * r + 4 * TILE * t
-                if bits == 4:
-                    _one_4(weights + BYTES_4 * at, x + place, scale + parts, out, stride)
-                else:
-                    _one_8(weights + BYTES_8 * at, x + place, scale + parts, out, stride)
+            record = weights + size * (t * blocks + g)
+            r = 0
+            while r < rows:
+                at, out = g * rows + r, y + stride * r + 4 * TILE * t
+                r += _some(bits, rows - r, record, x + 2 * BLOCK * at, scale + 8 * at, out, stride)
+
+
+@njit(inline="always")
+def _some(bits: int, rows: int, record: int, x: int, scale: int, y: int, stride: int) -> int:
+    """As many rows as one piece of code takes; returns how many."""
+    if bits == 4:
+        if rows >= 4:
+            _four_4(record, x, scale, y, stride)
+        elif rows >= 2:
+            _two_4(record, x, scale, y, stride)
+        else:
+            _one_4(record, x, scale, y, stride)
+    elif rows >= 4:
+        _four_8(record, x, scale, y, stride)
+    elif rows >= 2:
+        _two_8(record, x, scale, y, stride)
+    else:
+        _one_8(record, x, scale, y, stride)
+    return 4 if rows >= 4 else 2 if rows >= 2 else 1

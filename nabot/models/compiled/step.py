@@ -31,7 +31,8 @@ BITS, WEIGHTS, BLOCKS, TILES, BIAS = range(5)
 RANK, DOWN, PAIRS, PAIR = range(5, 9)  # low rank, in float16: A as [rank, inputs], then `PAIRS` pieces of B
 RANK_FIRST, RANK_LAST, OUT_FIRST, OUT_LAST, UP = range(5)  # a piece: its ranks, its outputs, B as [ranks, outputs]
 MOST_PAIRS = 3  # members of a group
-GROUP_FIELDS = PAIR + MOST_PAIRS * 5
+PIECE_FIELDS = 5
+GROUP_FIELDS = PAIR + MOST_PAIRS * PIECE_FIELDS
 QKV, OUT, GATE_UP, MLP_DOWN = range(4)  # the groups of a layer, in this order; behind the last layer the head
 
 # What a row of `layers` says: norms by the address of their weights, 0 where there is none
@@ -156,7 +157,7 @@ def _go_down(group: Any, x: Any, low: Any, first: int, last: int) -> None:
 def _go_up(group: Any, low: Any, y: Any, first: int, last: int) -> None:
     """Adds B A x to outputs `first` … `last`."""
     for pair in range(group[PAIRS]):
-        piece = group[PAIR + 5 * pair : PAIR + 5 * pair + 5]
+        piece = group[PAIR + PIECE_FIELDS * pair :]
         begin, end = max(piece[OUT_FIRST], first), min(piece[OUT_LAST], last)
         outputs = piece[OUT_LAST] - piece[OUT_FIRST]
         for k in range(piece[RANK_FIRST], piece[RANK_LAST]):

@@ -152,8 +152,8 @@ class Whole:
         if part.down is not None:
             row[step.RANK], row[step.DOWN] = len(part.down), _address(part.down, self._of_groups, torch.float16)
         for number, (ranks, outputs, up) in enumerate(part.up):
-            at = step.PAIR + 5 * number
-            row[at : at + 5] = [
+            at = step.PAIR + step.PIECE_FIELDS * number
+            row[at : at + step.PIECE_FIELDS] = [
                 ranks.start,
                 ranks.stop,
                 outputs.start,
