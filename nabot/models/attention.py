@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from nabot.models import ops
 from nabot.models.batch import Bucket, CachedKeys, TokenBatch
+from nabot.models.kernels import kernels_for
 
 _QUERIES_AT_ONCE = 256  # of a long document, where not all of it is seen
 
@@ -44,6 +45,9 @@ def attention(
         q = F.pad(q_NHE, (0, 0, 0, 0, len(keys_PKE), 0))  # nobody reads what these would answer
         k, v = torch.cat([keys_PKE, k_NKE]), torch.cat([values_PKE, v_NKE])
         return attention(q, k, v, batch.prefix_as_tokens, layer, sight)[len(keys_PKE) :]
+    compiled = kernels_for(q_NHE)
+    if compiled is not None and _sees_all(sight, batch.longest):
+        return _CompiledAttention.apply(q_NHE, k_NKE, v_NKE, compiled, batch.documents, sight.slopes)
     if batch.is_rectangular:
         rows = len(batch.lengths)
         q, k, v = (x.unflatten(0, (rows, -1)).transpose(1, 2) for x in (q_NHE, k_NKE, v_NKE))
@@ -76,7 +80,27 @@ def by_documents(
     return torch.empty_like(q_NHE).index_copy(0, torch.cat(places), torch.cat(outputs))
 
 
-# ---- the same with a backward that goes bucket by bucket, too: no gradient of a slice or a gather is ever made
+# ---- the same, compiled
+
+
+class _CompiledAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, q_NHE: Tensor, k_NKE: Tensor, v_NKE: Tensor, compiled: Any, documents: Any, slopes: tuple[float, ...]
+    ) -> Tensor:
+        out_NHE, logs_HN = compiled.attend(q_NHE, k_NKE, v_NKE, documents, slopes)
+        ctx.save_for_backward(q_NHE, k_NKE, v_NKE, out_NHE, logs_HN)
+        ctx.attend_back, ctx.seen = compiled.attend_back, (documents, slopes)
+        return out_NHE
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_NHE: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
+        return *ctx.attend_back(grad_NHE, *ctx.saved_tensors, *ctx.seen), None, None, None
+
+
+# ---- the same by torch's kernels with a backward that goes bucket by bucket, too: no gradient of a slice or a gather is
+# ---- ever made
 
 _CPU_KERNEL = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)  # private: may go one day
 

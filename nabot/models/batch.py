@@ -7,6 +7,7 @@ prefix tuning differ only in the `TokenBatch`, never in the decoder.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Protocol
 
 import torch
@@ -134,6 +135,16 @@ class TokenBatch:
     def longest(self) -> int:
         """Tokens of the longest document, with those that all begin with."""
         return self.shared + max(self.lengths, default=0)
+
+    @cached_property
+    def documents(self) -> tuple[tuple[int, int, int], ...]:
+        """Of each that has tokens: its first token, how many, how many shared ones stand before it. The shared ones that
+        see something are one, too."""
+        starts = accumulate(self.lengths, initial=self.shared)
+        own = [(start, length, self.shared) for start, length in zip(starts, self.lengths, strict=False) if length]
+        if self.shared > self.silent:
+            own.insert(0, (self.silent, self.shared - self.silent, self.silent))
+        return tuple(own)
 
     @cached_property
     def beginning(self) -> Bucket:

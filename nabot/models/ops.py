@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nabot.models.config import RopeConfig
+from nabot.models.kernels import kernels_for
 
 
 def _accurate(x: Tensor) -> Tensor:
@@ -24,6 +25,8 @@ def _accurate(x: Tensor) -> Tensor:
 class _NothingKept:
     """Where no gradient is wanted: what a Function would save is forgotten."""
 
+    compiled: Any = None
+
     def save_for_backward(self, *_: Tensor) -> None:
         pass
 
@@ -31,10 +34,13 @@ class _NothingKept:
 _NOTHING_KEPT = _NothingKept()
 
 
-def _run(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
-    """The Function's output; without gradients its forward alone, since autograd's bookkeeping takes longer than one
-    row's arithmetic."""
-    result: Tensor = function.apply(*inputs) if torch.is_grad_enabled() else function.forward(_NOTHING_KEPT, *inputs)
+def _run(function: type[torch.autograd.Function], x: Tensor, *others: Any) -> Tensor:
+    """The Function's output, by what is compiled for x. Without gradients its forward alone, since autograd's bookkeeping
+    takes longer than one row's arithmetic."""
+    if torch.is_grad_enabled():
+        result: Tensor = function.apply(x, *others, kernels_for(x))
+    else:
+        result = function.forward(_NOTHING_KEPT, x, *others, None)
     return result
 
 
@@ -50,7 +56,12 @@ def _constant(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 class _RmsNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x_ND: Tensor, weight_D: Tensor, eps: float) -> Tensor:
+    def forward(ctx: Any, x_ND: Tensor, weight_D: Tensor, eps: float, compiled: Any) -> Tensor:
+        ctx.compiled = compiled
+        if compiled is not None:
+            out_ND, scale_N1 = compiled.norm(x_ND, weight_D, eps)
+            ctx.save_for_backward(x_ND, weight_D, scale_N1)
+            return out_ND
         x = _accurate(x_ND)
         norm_N1 = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         scale_N1 = torch.addcmul(_constant(eps, x.dtype, x.device), norm_N1, norm_N1, value=1 / x.shape[-1]).rsqrt_()
@@ -60,8 +71,10 @@ class _RmsNorm(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x_ND, weight_D, scale_N1 = ctx.saved_tensors
+        if ctx.compiled is not None and not ctx.needs_input_grad[1]:
+            return ctx.compiled.norm_back(grad_ND, x_ND, weight_D, scale_N1), None, None, None
         normal = _accurate(x_ND) * scale_N1
         grad = _accurate(grad_ND)
         dx = dw = None
@@ -71,7 +84,7 @@ class _RmsNorm(torch.autograd.Function):
             grad = grad * weight_D
             overlap_N1 = (grad * normal).mean(-1, keepdim=True)
             dx = grad.sub_(normal.mul_(overlap_N1)).mul_(scale_N1).to(x_ND.dtype)
-        return dx, dw, None
+        return dx, dw, None, None
 
 
 def rms_norm(x_ND: Tensor, weight_D: Tensor, eps: float) -> Tensor:
@@ -140,15 +153,17 @@ def _rotated(x_NHE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 class _Rotate(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x_NHE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(ctx: Any, x_NHE: Tensor, cos: Tensor, sin: Tensor, compiled: Any) -> Tensor:
         ctx.save_for_backward(cos, sin)
-        return _rotated(x_NHE, cos, sin)
+        ctx.compiled = compiled
+        return _rotated(x_NHE, cos, sin) if compiled is None else compiled.turn(x_NHE, cos, sin)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_NHE: Tensor) -> tuple[Tensor, None, None]:
-        cos, sin = ctx.saved_tensors
-        return _rotated(grad_NHE, cos, -sin), None, None  # the inverse of a rotation is its transpose
+    def backward(ctx: Any, grad_NHE: Tensor) -> tuple[Tensor, None, None, None]:
+        cos, sin = ctx.saved_tensors  # the inverse of a rotation is its transpose
+        back = _rotated(grad_NHE, cos, -sin) if ctx.compiled is None else ctx.compiled.turn(grad_NHE, cos, sin, -1)
+        return back, None, None, None
 
 
 def rotate(x_NHE: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
@@ -175,22 +190,26 @@ def alibi_slopes(num_heads: int, most: float) -> tuple[float, ...]:
 
 class _Gated(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, gate_up_NG: Tensor, activation: "_Activation") -> Tensor:
+    def forward(ctx: Any, gate_up_NG: Tensor, activation: "_Activation", compiled: Any) -> Tensor:
         ctx.save_for_backward(gate_up_NG)
-        ctx.activation = activation
+        ctx.activation, ctx.compiled = activation, compiled
+        if compiled is not None:
+            return compiled.gate(gate_up_NG, activation is _GELU_TANH)
         gate, up = gate_up_NG.chunk(2, -1)
         return activation.of(gate).mul_(up)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_NF: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad_NF: Tensor) -> tuple[Tensor, None, None]:
         (gate_up_NG,) = ctx.saved_tensors
+        if ctx.compiled is not None:
+            return ctx.compiled.gate_back(grad_NF, gate_up_NG, ctx.activation is _GELU_TANH), None, None
         gate, up = gate_up_NG.chunk(2, -1)
         out = torch.empty_like(gate_up_NG)
         d_gate, d_up = out.chunk(2, -1)
         torch.mul(grad_NF, ctx.activation.of(gate), out=d_up)
         ctx.activation.backward(grad_NF * up, gate, grad_input=d_gate)
-        return out, None
+        return out, None, None
 
 
 class _Activation(NamedTuple):

@@ -28,5 +28,6 @@ def run_block(kind: Recompute, block: nn.Module, *inputs: Any) -> Tensor:
         return block(*inputs)
     more: dict[str, Any] = {}
     if kind == "attention":
-        more["context_fn"] = partial(create_selective_checkpoint_contexts, _KERNELS)
+        own = [torch.ops.nabot.attend.default] if hasattr(torch.ops.nabot, "attend") else []
+        more["context_fn"] = partial(create_selective_checkpoint_contexts, [*_KERNELS, *own])
     return checkpoint(block, *inputs, use_reentrant=False, **more)

@@ -169,6 +169,40 @@ def _read(typing: Any, address: Any) -> Any:
     return types.int64(types.int64), code
 
 
+@njit(inline="always")
+def draw(numbers: Any, place: int) -> int:
+    """Adds one to an int64 that other threads draw from as well; returns what it was."""
+    return _add(numbers.ctypes.data + 8 * place, 1)
+
+
+def exp(x: Any) -> Any:
+    """eˣ. Of float32 to seven digits: 2ⁿ by its bits, times 2 to the rest as a polynomial; the library's would be called
+    for one number at a time."""
+    raise NotImplementedError
+
+
+@overload(exp, inline="always")
+def _exp(x):  # type: ignore[no-untyped-def]
+    if x == types.float64:
+        return lambda x: np.exp(x)  # noqa: PLW0108  # numba wants a function of Python
+    return lambda x: _exp_32(x)  # noqa: PLW0108
+
+
+@njit(inline="always")
+def _exp_32(x: Any) -> Any:
+    places = min(max(x * np.float32(1.4426950408889634), np.float32(-126)), np.float32(126))
+    whole = np.rint(places)
+    f = places - whole
+    power = np.float32(1.535336188319500e-4)  # Cephes, exp2f
+    power = power * f + np.float32(1.339887440266574e-3)
+    power = power * f + np.float32(9.618437357674640e-3)
+    power = power * f + np.float32(5.550332471162809e-2)
+    power = power * f + np.float32(2.402264791363012e-1)
+    power = power * f + np.float32(6.931472028550421e-1)
+    power = power * f + np.float32(1)
+    return power * float_of_bits(np.int32((np.int32(whole) + 127) << 23))
+
+
 @njit(**FAST)
 def meet(barrier: int, crew: int) -> None:
     """Waits until `crew` threads have come here. `barrier`: address of three int64, APART, all 0 at first; nobody waits

@@ -13,7 +13,7 @@ from numba import njit
 from nabot.models.compiled.machine import (
     FAST,
     alike,
-    float_of_bits,
+    exp,
     float_of_half,
     floats,
     halves,
@@ -24,7 +24,7 @@ from nabot.models.compiled.machine import (
 )
 from nabot.models.compiled.products import BLOCK, TILE, multiply, round_rows
 
-_f32, _i32 = np.float32, np.int32
+_f32 = np.float32
 
 # What a row of `groups` says of one linear group; addresses are 0 where there is nothing.
 BITS, WEIGHTS, BLOCKS, TILES, BIAS = range(5)
@@ -331,7 +331,7 @@ def _softmax(scores: Any, cap: Any) -> Any:
     for i in range(len(scores)):
         most = max(most, scores[i])
     for i in range(len(scores)):
-        scores[i] = _exp(scores[i] - most)
+        scores[i] = exp(scores[i] - most)
         total += scores[i]
     return total
 
@@ -347,32 +347,15 @@ def _gate(shape: Any, gate_up: Any, gated: Any, me: int, crew: int) -> None:
         if shape.is_gelu:
             for i in range(last - first):
                 x = gate[i]
-                out[i] = x * up[i] / (_f32(1) + _exp(_f32(-1.5957691216) * (x + _f32(0.044715) * x * x * x)))
+                out[i] = x * up[i] / (_f32(1) + exp(_f32(-1.5957691216) * (x + _f32(0.044715) * x * x * x)))
         else:
             for i in range(last - first):
-                out[i] = gate[i] * up[i] / (_f32(1) + _exp(-gate[i]))
-
-
-@njit(inline="always")
-def _exp(x: Any) -> Any:
-    """eˣ to seven digits: 2ⁿ by its bits, times 2 to the rest as a polynomial. The library's would be called for one
-    number at a time."""
-    places = min(max(x * _f32(1.4426950408889634), _f32(-126)), _f32(126))
-    whole = np.rint(places)
-    f = places - whole
-    power = _f32(1.535336188319500e-4)  # Cephes, exp2f
-    power = power * f + _f32(1.339887440266574e-3)
-    power = power * f + _f32(9.618437357674640e-3)
-    power = power * f + _f32(5.550332471162809e-2)
-    power = power * f + _f32(2.402264791363012e-1)
-    power = power * f + _f32(6.931472028550421e-1)
-    power = power * f + _f32(1)
-    return power * float_of_bits(_i32((_i32(whole) + 127) << 23))
+                out[i] = gate[i] * up[i] / (_f32(1) + exp(-gate[i]))
 
 
 @njit(inline="always")
 def _tanh(x: Any) -> Any:
-    return _f32(1) - _f32(2) / (_exp(_f32(2) * x) + _f32(1))
+    return _f32(1) - _f32(2) / (exp(_f32(2) * x) + _f32(1))
 
 
 @njit(**FAST)

@@ -1,0 +1,229 @@
+"""What a decoder does to each row between its products, and its gradients, compiled. In and out: tensors.
+
+Torch's operators read and write a tensor for each step of a norm or a gate, and bfloat16 goes to float32 and back by
+copies of its own. Here a row is read once and written once, computed in float32, or float64 for float64.
+What is computed is what `nabot.models.ops` says.
+"""
+
+from functools import cache
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from numba import carray, cfunc, njit, types
+from torch import Tensor
+
+from nabot.models.compiled.machine import FAST, alike, draw, exp, narrowed, widened
+from nabot.models.compiled.team import TYPES, run
+
+_AT_ONCE = 16  # rows of an item
+_ALL = 1 << 40  # more numbers than there are: where they end, the code knows
+_COMPILING = Lock()
+
+# What a call says, int64 each; what X to OUT_2 are, each function says. Steps count numbers, from row to row
+WHAT, DRAWN, ITEMS, ROWS, WIDTH, KINDS = range(6)
+X, Y, Z, WEIGHT, SCALE, OUT, X_ROW, Y_ROW, OUT_ROW = range(6, 15)
+X_PART, OUT_PART, NUMBER = range(15, 18)
+CALL_FIELDS = 18
+NORM, NORM_BACK, TURN, GATE, GATE_BACK = range(5)
+
+
+@njit(**FAST)
+def _norm(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
+    """Row n, normed with weight n mod KINDS; SCALE gets 1 / √(mean of squares + eps)."""
+    width, kinds, scales = call[WIDTH], call[KINDS], alike(call[SCALE], _ALL, wide)
+    eps = alike(call[NUMBER], 1, wide)[0]
+    for n in range(first, last):
+        x, y = _row(call, X, X_ROW, n, one), _row(call, OUT, OUT_ROW, n, one)
+        w, squares = alike(call[WEIGHT] + one.itemsize * (n % kinds) * width, width, one), wide.dtype.type(0)
+        for i in range(width):
+            number = widened(x[i])
+            squares += number * number
+        scale = 1 / np.sqrt(squares / width + eps)
+        scales[n] = scale
+        for i in range(width):
+            y[i] = narrowed(widened(x[i]) * scale * widened(w[i]), y)
+
+
+@njit(**FAST)
+def _norm_back(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
+    """OUT = (g - x̂ · mean(g · x̂)) · scale, g = Y · weight and x̂ = X · scale."""
+    width, kinds, scales = call[WIDTH], call[KINDS], alike(call[SCALE], _ALL, wide)
+    for n in range(first, last):
+        x, y, out = _row(call, X, X_ROW, n, one), _row(call, Y, Y_ROW, n, one), _row(call, OUT, OUT_ROW, n, one)
+        w = alike(call[WEIGHT] + one.itemsize * (n % kinds) * width, width, one)
+        scale, overlap = scales[n], wide.dtype.type(0)
+        for i in range(width):
+            overlap += widened(y[i]) * widened(w[i]) * widened(x[i])
+        overlap *= scale * scale / width
+        for i in range(width):
+            out[i] = narrowed((widened(y[i]) * widened(w[i]) - widened(x[i]) * overlap) * scale, out)
+
+
+@njit(**FAST)
+def _turn(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
+    """The pairs (i, i + WIDTH / 2) of each of KINDS heads, by cosines Y and sines Z of the row; NUMBER is -1 for back."""
+    width, heads, sign = call[WIDTH], call[KINDS], alike(call[NUMBER], 1, wide)[0]
+    half = width // 2
+    for n in range(first, last):
+        cos, sin = _row(call, Y, Y_ROW, n, one), _row(call, Z, Y_ROW, n, one)
+        for head in range(heads):
+            x = alike(call[X] + one.itemsize * (n * call[X_ROW] + head * call[X_PART]), width, one)
+            out = alike(call[OUT] + one.itemsize * (n * call[OUT_ROW] + head * call[OUT_PART]), width, one)
+            for i in range(half):
+                a, b = widened(x[i]), widened(x[i + half])
+                out[i] = narrowed(a * widened(cos[i]) + sign * b * widened(sin[i]), out)
+                out[i + half] = narrowed(b * widened(cos[i + half]) + sign * a * widened(sin[i + half]), out)
+
+
+@njit(**FAST)
+def _gate(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
+    """OUT = x · σ(x) · up for the halves x and up of X, or x · σ(2 u(x)) · up: GELU by tanh."""
+    width, is_gelu = call[WIDTH], call[KINDS] != 0
+    for n in range(first, last):
+        x, out = _row(call, X, X_ROW, n, one), _row(call, OUT, OUT_ROW, n, one)
+        up = x[width:]
+        for i in range(width):
+            gate = widened(x[i])
+            out[i] = narrowed(gate * _sigmoid(_inside(gate, is_gelu, wide), wide) * widened(up[i]), out)
+
+
+@njit(**FAST)
+def _gate_back(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
+    """The gradients of both halves, from Y, that of the product."""
+    width, is_gelu = call[WIDTH], call[KINDS] != 0
+    for n in range(first, last):
+        x, y, out = _row(call, X, X_ROW, n, one), _row(call, Y, Y_ROW, n, one), _row(call, OUT, OUT_ROW, n, one)
+        up, out_up = x[width:], out[width:]
+        for i in range(width):
+            gate, grad = widened(x[i]), widened(y[i])
+            share = _sigmoid(_inside(gate, is_gelu, wide), wide)
+            slope = wide.dtype.type(1)
+            if is_gelu:
+                slope = wide.dtype.type(_TWICE_ROOT) * (1 + wide.dtype.type(3 * 0.044715) * gate * gate)
+            out[i] = narrowed(grad * widened(up[i]) * share * (1 + gate * (1 - share) * slope), out)
+            out_up[i] = narrowed(grad * gate * share, out)
+
+
+_TWICE_ROOT = 2 * (2 / np.pi) ** 0.5
+
+
+@njit(inline="always")
+def _inside(gate: Any, is_gelu: bool, wide: Any) -> Any:
+    if is_gelu:
+        return wide.dtype.type(_TWICE_ROOT) * (gate + wide.dtype.type(0.044715) * gate * gate * gate)
+    return gate
+
+
+@njit(inline="always")
+def _sigmoid(x: Any, wide: Any) -> Any:
+    return wide.dtype.type(1) / (wide.dtype.type(1) + exp(-x))
+
+
+@njit(inline="always")
+def _row(call: Any, what: int, step: int, n: int, one: Any) -> Any:
+    return alike(call[what] + one.itemsize * n * call[step], _ALL, one)
+
+
+def _entry(held: Any, computed: Any) -> int:
+    """Address of what all threads run, for tensors that hold one type and are computed in another."""
+
+    @cfunc(types.void(types.voidptr), nopython=True, cache=True)
+    def work(pointer):  # type: ignore[no-untyped-def]
+        call = carray(pointer, (CALL_FIELDS,), np.int64)
+        one, wide = np.empty(0, held), np.empty(0, computed)
+        item = draw(call, DRAWN)
+        while item < call[ITEMS]:
+            first, last = _AT_ONCE * item, min(_AT_ONCE * (item + 1), call[ROWS])
+            if call[WHAT] == NORM:
+                _norm(call, first, last, one, wide)
+            elif call[WHAT] == NORM_BACK:
+                _norm_back(call, first, last, one, wide)
+            elif call[WHAT] == TURN:
+                _turn(call, first, last, one, wide)
+            elif call[WHAT] == GATE:
+                _gate(call, first, last, one, wide)
+            else:
+                _gate_back(call, first, last, one, wide)
+            item = draw(call, DRAWN)
+
+    return work.address
+
+
+@cache
+def _compiled(dtype: torch.dtype) -> int:
+    with _COMPILING:
+        return _entry(*TYPES[dtype])
+
+
+# ---- what torch calls
+
+
+def norm(x_ND: Tensor, weight_KD: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """RMSNorm over the last axis, and 1 / √(mean of squares + eps) of each row; weights as in `ops.rms_norm`."""
+    x = _dense(x_ND)
+    out, scale = torch.empty_like(x), x.new_empty(*x.shape[:-1], 1, dtype=torch.promote_types(x.dtype, torch.float32))
+    weight = weight_KD.to(x.dtype).contiguous()
+    _run(NORM, x, {X: x, OUT: out, WEIGHT: weight, SCALE: scale}, weight.numel() // x.shape[-1], eps)
+    return out, scale
+
+
+def norm_back(grad_ND: Tensor, x_ND: Tensor, weight_KD: Tensor, scale_N1: Tensor) -> Tensor:
+    """Its gradient with respect to x."""
+    x, grad, weight = _dense(x_ND), _dense(grad_ND), weight_KD.to(x_ND.dtype).contiguous()
+    out = torch.empty_like(x)
+    tensors = {X: x, Y: grad, OUT: out, WEIGHT: weight, SCALE: scale_N1}
+    _run(NORM_BACK, x, tensors, weight.numel() // x.shape[-1])
+    return out
+
+
+def turn(x_NHE: Tensor, cos_N1E: Tensor, sin_N1E: Tensor, sign: int = 1) -> Tensor:
+    """Turns pairs as `ops.rotate` does; back with sign -1."""
+    rows, heads, width = x_NHE.shape
+    x = x_NHE if x_NHE.stride(2) == 1 else x_NHE.contiguous()
+    out = torch.empty(x.shape, dtype=x.dtype)
+    steps = {X_ROW: x.stride(0), X_PART: x.stride(1), OUT_ROW: heads * width, OUT_PART: width, Y_ROW: width}
+    _call(TURN, x, {X: x, Y: _dense(cos_N1E), Z: _dense(sin_N1E), OUT: out}, steps, rows, width, heads, sign)
+    return out
+
+
+def gate(gate_up_NG: Tensor, is_gelu: bool) -> Tensor:
+    """silu(gate) · up or gelu(gate) · up of the two halves."""
+    x = _dense(gate_up_NG)
+    out = x.new_empty(*x.shape[:-1], x.shape[-1] // 2)
+    _run(GATE, out, {X: x, OUT: out}, int(is_gelu))
+    return out
+
+
+def gate_back(grad_NF: Tensor, gate_up_NG: Tensor, is_gelu: bool) -> Tensor:
+    """Its gradient."""
+    x, grad = _dense(gate_up_NG), _dense(grad_NF)
+    out = torch.empty_like(x)
+    _run(GATE_BACK, grad, {X: x, Y: grad, OUT: out}, int(is_gelu))
+    return out
+
+
+def _dense(x: Tensor) -> Tensor:
+    return x if x.is_contiguous() else x.contiguous()
+
+
+def _run(what: int, like: Tensor, tensors: dict[int, Tensor], kinds: int, number: float = 0) -> None:
+    """For rows as `like` has them; of the others each is as wide as it is."""
+    steps = {step: tensors[x].shape[-1] for x, step in ((X, X_ROW), (Y, Y_ROW), (OUT, OUT_ROW)) if x in tensors}
+    width = like.shape[-1]
+    _call(what, like, tensors, steps, like.numel() // width if width else 0, width, kinds, number)
+
+
+def _call(
+    what: int, like: Tensor, tensors: dict[int, Tensor], steps: dict[int, int], rows: int, width: int, kinds: int,
+    number: float,
+) -> None:  # fmt: skip
+    call = np.zeros(CALL_FIELDS, np.int64)
+    given = np.array([number], TYPES[like.dtype][1])
+    call[[WHAT, ITEMS, ROWS, WIDTH, KINDS, NUMBER]] = what, -(-rows // _AT_ONCE), rows, width, kinds, given.ctypes.data
+    for place, tensor in tensors.items():
+        call[place] = tensor.data_ptr()
+    for place, step in steps.items():
+        call[place] = step
+    run(_compiled(like.dtype), call)
