@@ -25,7 +25,12 @@ import nabot
 
 HERE = Path(__file__).parent
 DEMO = Path(nabot.__file__).parent / "demo" / "conversations.jsonl"
-AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+AVX2 = {
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "NUMBA_CPU_NAME": "x86-64-v3",
+    "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+popcnt,+sse4.2",
+}
 LONG_CHARACTERS = 7_500  # about 2,000 tokens of English for SmolLM2
 
 

@@ -39,3 +39,10 @@ def tiny_bot_folder(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("bots") / "tiny"
     nabot.tune(conversations(), base=str(tiny_model_folder), out=folder, epochs=1, held_out=2, rehearsal_ratio=0)
     return folder
+
+
+@pytest.fixture(params=["compiled", "torch"])
+def operators(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compiled for tuning, and torch's operators, which stand in where nothing can be."""
+    if request.param == "torch":
+        monkeypatch.setattr("nabot.models.kernels._compiled", lambda: None)

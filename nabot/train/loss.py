@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from nabot.models.decoder import Decoder
+from nabot.models.kernels import kernels_for
 from nabot.train.batches import Microbatch, SoftTargets
 
 CHUNK = 256  # places whose logits exist at one time
@@ -22,14 +23,21 @@ CHUNK = 256  # places whose logits exist at one time
 
 class _FrozenHeadLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden_MD: Tensor, weight_VD: Tensor, tokens_MK: Tensor, shares_MK: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden_MD: Tensor, weight_VD: Tensor, tokens_MK: Tensor, shares_MK: Tensor, compiled: Any
+    ) -> Tensor:
         kind = torch.promote_types(hidden_MD.dtype, torch.float32)
         needs_grad = hidden_MD.requires_grad
         losses, grads = [], []
         chunks = zip(hidden_MD.split(CHUNK), tokens_MK.split(CHUNK), shares_MK.to(kind).split(CHUNK), strict=True)
         for hidden, tokens, shares in chunks:
-            logits = F.linear(hidden, weight_VD).to(kind)
+            logits = F.linear(hidden, weight_VD)
             weight_C1 = shares.sum(-1, keepdim=True)
+            if compiled is not None and needs_grad:
+                losses.append(divergence(shares, weight_C1, compiled.softmax_to_gradient(logits, tokens, shares)))
+                grads.append(logits @ weight_VD)  # which are their gradient by now
+                continue
+            logits = logits.to(kind)
             wanted = logits.gather(-1, tokens)
             most_C1 = logits.amax(-1, keepdim=True)
             total_C1 = logits.sub_(most_C1).exp_().sum(-1, keepdim=True)  # from here on the logits are gone
@@ -44,14 +52,14 @@ class _FrozenHeadLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream_M: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, upstream_M: Tensor) -> tuple[Tensor, None, None, None, None]:
         (grad_MD,) = ctx.saved_tensors
-        return grad_MD * upstream_M.to(grad_MD.dtype).unsqueeze(1), None, None, None
+        return grad_MD * upstream_M.to(grad_MD.dtype).unsqueeze(1), None, None, None, None
 
 
 def frozen_head_loss(hidden_MD: Tensor, weight_VD: Tensor, wanted: SoftTargets) -> Tensor:
     """The divergence at each place, [M] nats, of logits = hidden · weightᵀ; a gradient reaches `hidden_MD` alone."""
-    return _FrozenHeadLoss.apply(hidden_MD, weight_VD, wanted.tokens_MK, wanted.shares_MK)
+    return _FrozenHeadLoss.apply(hidden_MD, weight_VD, wanted.tokens_MK, wanted.shares_MK, kernels_for(hidden_MD))
 
 
 def answer_loss(decoder: Decoder, microbatch: Microbatch) -> Tensor:

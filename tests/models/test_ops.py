@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
-from nabot.models import kernels, ops
+from nabot.models import ops
 from nabot.models.attention import PLAIN, Sight, attention, by_documents
 from nabot.models.batch import TokenBatch
 from nabot.models.config import RopeConfig
@@ -28,13 +28,7 @@ LENGTHS = {
 
 
 Way = Callable[..., Tensor]
-
-
-@pytest.fixture(autouse=True, params=["compiled", "torch"])
-def operators(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything here holds for what is compiled, and for torch's operators, which stand in where nothing can be."""
-    if request.param == "torch":
-        monkeypatch.setattr(kernels, "_compiled", lambda: None)
+pytestmark = pytest.mark.usefixtures("operators")
 
 
 def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64, grad: bool = True) -> Tensor:

@@ -8,15 +8,14 @@ panel).   Source of the shape: Goto & van de Geijn 2008, doi 10.1145/1356052.135
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
-from nabot.models.compiled.machine import FAST
+from nabot.models.compiled.machine import FAST, FEATURES
 
 PANEL = 32  # columns; whoever packs fills up with zeros
-_FEATURES = binding.get_host_cpu_features()
-_IS_WIDE = bool(_FEATURES.get("avx512f"))  # 32 registers of 16 numbers; else 16 of 8
+_IS_WIDE = FEATURES.get("avx512f", False)  # 32 registers of 16 numbers; else 16 of 8
 ROWS = 8 if _IS_WIDE else 4  # of C at once: with their sums, a row of B and one number of A they just fit the registers
 _INT = ir.IntType(64)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import carray, njit, types
-from numba.core import caching, cgutils
+from numba.core import caching, cgutils, config
 from numba.extending import intrinsic, overload
 
 
@@ -46,6 +46,16 @@ caching.CacheImpl._locator_classes[:0] = [
     _locator(base)
     for base in (caching.UserProvidedCacheLocator, caching.InTreeCacheLocator, caching.UserWideCacheLocator)
 ]
+
+
+def _features() -> dict[str, bool]:
+    """What instructions there are; numba's own settings go before what the processor says."""
+    if config.CPU_FEATURES:
+        return {name[1:]: name[0] == "+" for name in config.CPU_FEATURES.split(",")}
+    return dict(binding.get_host_cpu_features())
+
+
+FEATURES = _features()
 
 # No stack traces out of compiled code, so it keeps to its bounds; sums may be taken in any order.
 FAST: dict[str, Any] = {"fastmath": True, "nogil": True, "error_model": "numpy", "boundscheck": False, "cache": True}

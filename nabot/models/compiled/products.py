@@ -16,7 +16,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from nabot.models.compiled.machine import FAST
+from nabot.models.compiled.machine import FAST, FEATURES
 
 BLOCK = 32  # inputs of a record
 TILE = 16  # outputs
@@ -28,9 +28,9 @@ _HALF = ir.VectorType(ir.IntType(16), 16)  # 8 outputs, two inputs
 _SUMS = ir.VectorType(ir.IntType(32), 8)
 _FLOATS = ir.VectorType(ir.FloatType(), 8)
 _HALVES = ir.VectorType(ir.HalfType(), 8)
-_IS_X86, _FEATURES = binding.get_process_triple().startswith("x86_64"), binding.get_host_cpu_features()
-_HAS_PMADDWD = _IS_X86 and bool(_FEATURES.get("avx2"))
-IS_SUPPORTED = not _IS_X86 or bool(_FEATURES.get("f16c"))  # else float16 would need a function that nobody has loaded
+_IS_X86 = binding.get_process_triple().startswith("x86_64")
+_HAS_PMADDWD = _IS_X86 and FEATURES.get("avx2", False)
+IS_SUPPORTED = not _IS_X86 or FEATURES.get("f16c", False)  # else float16 would need a function that nobody has loaded
 
 
 @njit(**FAST)

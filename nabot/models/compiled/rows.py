@@ -17,16 +17,16 @@ from torch import Tensor
 from nabot.models.compiled.machine import FAST, alike, draw, exp, narrowed, widened
 from nabot.models.compiled.team import TYPES, run
 
-_AT_ONCE = 16  # rows of an item
+_NUMBERS_AT_ONCE = 1 << 14  # of an item: enough to be worth drawing, few enough that threads end together
 _ALL = 1 << 40  # more numbers than there are: where they end, the code knows
 _COMPILING = Lock()
 
 # What a call says, int64 each; what X to OUT_2 are, each function says. Steps count numbers, from row to row
 WHAT, DRAWN, ITEMS, ROWS, WIDTH, KINDS = range(6)
 X, Y, Z, WEIGHT, SCALE, OUT, X_ROW, Y_ROW, OUT_ROW = range(6, 15)
-X_PART, OUT_PART, NUMBER = range(15, 18)
-CALL_FIELDS = 18
-NORM, NORM_BACK, TURN, GATE, GATE_BACK = range(5)
+X_PART, OUT_PART, NUMBER, AT_ONCE = range(15, 19)
+CALL_FIELDS = 19
+NORM, NORM_BACK, TURN, GATE, GATE_BACK, SOFTMAX = range(6)
 
 
 @njit(**FAST)
@@ -106,6 +106,36 @@ def _gate_back(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
             out_up[i] = narrowed(grad * gate * share, out)
 
 
+@njit(**FAST)
+def _softmax(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
+    """Row n of X, logits, becomes weight · softmax - shares, of KINDS wanted tokens Y and their shares Z that add up to
+    the weight; SCALE gets the logarithm of the sum, OUT the logits of the wanted."""
+    width, wanted = call[WIDTH], call[KINDS]
+    logs, all_tokens = alike(call[SCALE], _ALL, wide), alike(call[Y], _ALL, call)
+    for n in range(first, last):
+        x, tokens = _row(call, X, X_ROW, n, one), all_tokens[n * wanted : (n + 1) * wanted]
+        shares = alike(call[Z] + wide.itemsize * n * wanted, wanted, wide)
+        kept = alike(call[OUT] + wide.itemsize * n * wanted, wanted, wide)
+        most, total, weight = widened(x[0]), wide.dtype.type(0), wide.dtype.type(0)
+        for i in range(width):
+            most = max(most, widened(x[i]))
+        for i in range(width):
+            total += exp(widened(x[i]) - most)
+        logs[n] = most + np.log(total)
+        for k in range(wanted):
+            weight += shares[k]
+            kept[k] = widened(x[tokens[k]])
+        scale = weight / total
+        for i in range(width):
+            x[i] = narrowed(exp(widened(x[i]) - most) * scale, x)
+        for k in range(wanted):
+            own = shares[k] * 0
+            for other in range(wanted):  # a token may be wanted twice
+                if tokens[other] == tokens[k]:
+                    own += shares[other]
+            x[tokens[k]] = narrowed(exp(kept[k] - most) * scale - own, x)
+
+
 _TWICE_ROOT = 2 * (2 / np.pi) ** 0.5
 
 
@@ -135,7 +165,7 @@ def _entry(held: Any, computed: Any) -> int:
         one, wide = np.empty(0, held), np.empty(0, computed)
         item = draw(call, DRAWN)
         while item < call[ITEMS]:
-            first, last = _AT_ONCE * item, min(_AT_ONCE * (item + 1), call[ROWS])
+            first, last = call[AT_ONCE] * item, min(call[AT_ONCE] * (item + 1), call[ROWS])
             if call[WHAT] == NORM:
                 _norm(call, first, last, one, wide)
             elif call[WHAT] == NORM_BACK:
@@ -144,8 +174,10 @@ def _entry(held: Any, computed: Any) -> int:
                 _turn(call, first, last, one, wide)
             elif call[WHAT] == GATE:
                 _gate(call, first, last, one, wide)
-            else:
+            elif call[WHAT] == GATE_BACK:
                 _gate_back(call, first, last, one, wide)
+            else:
+                _softmax(call, first, last, one, wide)
             item = draw(call, DRAWN)
 
     return work.address
@@ -204,6 +236,16 @@ def gate_back(grad_NF: Tensor, gate_up_NG: Tensor, is_gelu: bool) -> Tensor:
     return out
 
 
+def softmax_to_gradient(logits_MV: Tensor, tokens_MK: Tensor, shares_MK: Tensor) -> Tensor:
+    """Log-probabilities of the wanted tokens [M, K]. The logits become their own gradient: of Σ share · -log-probability."""
+    shares, tokens = _dense(shares_MK), _dense(tokens_MK)
+    wanted, logs = torch.empty_like(shares), shares.new_empty(len(shares), 1)
+    tensors = {X: logits_MV, Y: tokens, Z: shares, SCALE: logs, OUT: wanted}
+    rows, width = logits_MV.shape
+    _call(SOFTMAX, logits_MV, tensors, {X_ROW: logits_MV.stride(0)}, rows, width, tokens.shape[1], 0)
+    return wanted - logs
+
+
 def _dense(x: Tensor) -> Tensor:
     return x if x.is_contiguous() else x.contiguous()
 
@@ -220,8 +262,9 @@ def _call(
     number: float,
 ) -> None:  # fmt: skip
     call = np.zeros(CALL_FIELDS, np.int64)
-    given = np.array([number], TYPES[like.dtype][1])
-    call[[WHAT, ITEMS, ROWS, WIDTH, KINDS, NUMBER]] = what, -(-rows // _AT_ONCE), rows, width, kinds, given.ctypes.data
+    given, at_once = np.array([number], TYPES[like.dtype][1]), max(_NUMBERS_AT_ONCE // max(width, 1), 1)
+    call[[WHAT, ITEMS, ROWS, AT_ONCE]] = what, -(-rows // at_once), rows, at_once
+    call[[WIDTH, KINDS, NUMBER]] = width, kinds, given.ctypes.data
     for place, tensor in tensors.items():
         call[place] = tensor.data_ptr()
     for place, step in steps.items():
