@@ -26,6 +26,7 @@ from nabot.train.batches import Example
 from nabot.train.loop import Hooks, Trainer
 
 PRODUCTS = ("aten::mm", "aten::addmm", "aten::addmm_")
+ATTENTION = ("scaled_dot_product", "nabot::attend", "_CompiledAttention")
 FEW = 64  # the widest inner side of an adapter's products
 COLOURS = {
     "frozen weights": "#3b6ea5",
@@ -75,7 +76,7 @@ def kind(event: Any, vocab: int) -> str:
         if vocab in sides:
             return "head"
         return "adapter" if sides and min(sides) <= FEW else "frozen weights"
-    if "scaled_dot_product" in event.key:
+    if any(name in event.key for name in ATTENTION):
         return "attention"
     if "adam" in event.key.lower():
         return "optimizer"

@@ -45,4 +45,4 @@ def tiny_bot_folder(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFa
 def operators(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is compiled for tuning, and torch's operators, which stand in where nothing can be."""
     if request.param == "torch":
-        monkeypatch.setattr("nabot.models.kernels._compiled", lambda: None)
+        monkeypatch.setattr("nabot.models.kernels._compiled", lambda dtype: None)

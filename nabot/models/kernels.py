@@ -16,15 +16,15 @@ def kernels_for(x: Tensor) -> Any | None:
     """`nabot.models.compiled.tuning` if it has kernels for this tensor and gradients are wanted."""
     if not torch.is_grad_enabled() or x.device.type != "cpu":
         return None
-    compiled = _compiled()
-    return compiled if compiled is not None and x.dtype in compiled.TYPES else None
+    return _compiled(x.dtype)
 
 
 @cache
-def _compiled() -> Any | None:
+def _compiled(dtype: torch.dtype) -> Any | None:
     try:
         from nabot.models.compiled import tuning
-    except Exception:
+
+        return tuning if tuning.ready(dtype) else None
+    except Exception:  # a numba that does not fit, a full disk: nobody's tuning ends for that
         logging.getLogger(__name__).debug("tuning takes torch's operators", exc_info=True)
         return None
-    return tuning if tuning.is_there() else None

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
+from nabot.models.kernels import kernels_for
+
 Recompute = Literal["none", "blocks", "attention"]
 
 _NAMES = (  # private operators, of which one or the other may be missing
@@ -28,6 +30,6 @@ def run_block(kind: Recompute, block: nn.Module, *inputs: Any) -> Tensor:
         return block(*inputs)
     more: dict[str, Any] = {}
     if kind == "attention":
-        own = [torch.ops.nabot.attend.default] if hasattr(torch.ops.nabot, "attend") else []
+        own = [torch.ops.nabot.attend.default] if kernels_for(inputs[0]) is not None else []
         more["context_fn"] = partial(create_selective_checkpoint_contexts, [*_KERNELS, *own])
     return checkpoint(block, *inputs, use_reentrant=False, **more)

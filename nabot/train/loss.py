@@ -58,7 +58,13 @@ class _FrozenHeadLoss(torch.autograd.Function):
 
 
 def frozen_head_loss(hidden_MD: Tensor, weight_VD: Tensor, wanted: SoftTargets) -> Tensor:
-    """The divergence at each place, [M] nats, of logits = hidden · weightᵀ; a gradient reaches `hidden_MD` alone."""
+    """The divergence at each place, [M] nats, of logits = hidden · weightᵀ; a gradient reaches `hidden_MD` alone.
+
+    Raises IndexError for a wanted token that the head does not have.
+    """
+    tokens = wanted.tokens_MK
+    if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < len(weight_VD):
+        raise IndexError(f"tokens {int(tokens.min())} to {int(tokens.max())} wanted of a head of {len(weight_VD)}")
     return _FrozenHeadLoss.apply(hidden_MD, weight_VD, wanted.tokens_MK, wanted.shares_MK, kernels_for(hidden_MD))
 
 

@@ -361,6 +361,7 @@ def test_the_number_of_threads_changes_nothing(threads: int) -> None:
     try:
         torch.set_num_threads(threads)
         assert crew().size == threads
-        assert_the_same(compiled_steps(few, decoder, *three_answers()), expected, 1e-6)
+        # Sums in another order differ in the last digit, and then a number may be rounded to the next 1/32767.
+        assert_the_same(compiled_steps(few, decoder, *three_answers()), expected, 1e-4)
     finally:
         torch.set_num_threads(before)

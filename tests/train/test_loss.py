@@ -170,3 +170,11 @@ def test_a_token_may_be_wanted_twice() -> None:
     once = SoftTargets(torch.tensor([[4, 7]] * 3), torch.tensor([[0.75, 0.25]] * 3, dtype=torch.float64))
     ours, theirs = (torch.autograd.grad(frozen_head_loss(hidden, weight, w).sum(), hidden)[0] for w in (twice, once))
     assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("token", [-1, 23])
+def test_a_token_that_the_head_does_not_have_is_refused(token: int) -> None:
+    hidden, weight, wanted = case(3)
+    wanted.tokens_MK[1, 0] = token
+    with pytest.raises(IndexError):
+        frozen_head_loss(hidden, weight, wanted)

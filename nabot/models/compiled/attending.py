@@ -6,24 +6,21 @@ float64 for float64.   Source: Dao et al. 2022, arXiv 2205.14135 §3 (what is ke
 piece by piece along the keys, since a row of scores is small here.
 """
 
-from functools import cache
+from collections.abc import Callable
 from itertools import accumulate
-from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
-from numba import carray, cfunc, njit, types
+from numba import carray, njit
 from torch import Tensor
 
 from nabot.models.compiled.gemm import PANEL, multiply
-from nabot.models.compiled.machine import FAST, alike, draw, exp, narrowed, widened
-from nabot.models.compiled.team import TYPES, run
+from nabot.models.compiled.machine import ALL, FAST, alike, draw, exp, narrowed, widened
+from nabot.models.compiled.team import address_of, run
 
 QUERIES = 32  # at a time
 _TOKENS_AT_ONCE = 16
-_ALL = 1 << 40  # more numbers than there are: where they end, the code knows
-_COMPILING = Lock()
 
 # What a call says, int64 each
 WHAT, DRAWN, ITEMS, ROOMS, ROOM, ROOM_SIZE = range(6)
@@ -40,7 +37,7 @@ DOCUMENT_FIELDS = 4
 def room_of(longest: int, width: int) -> int:
     """Numbers that a thread needs for documents of so many keys."""
     keys, wide = whole_panels(longest), whole_panels(width)
-    return 5 * keys * wide + 2 * QUERIES * keys + 6 * QUERIES * wide
+    return 5 * keys * wide + 2 * QUERIES * keys + 5 * QUERIES * wide  # what `_attend_back` lays out
 
 
 def whole_panels(count: int) -> int:
@@ -123,7 +120,7 @@ def _scores(q: Any, keys: Any, scores: Any, seen: int, first: int, count: int, w
         for i in range(count):
             row = scores[i * columns :]
             for j in range(columns):
-                row[j] += slope * j
+                row[j] += slope * scores.dtype.type(j)
     return columns
 
 
@@ -158,7 +155,7 @@ def _attend(call: Any, item: int, one: Any, wide_one: Any, room: Any) -> None:
         columns = _scores(queries, keys, scores, seen, first, count, wide, factors[1 + head])
         for i in range(count):
             row, own = scores[i * columns : (i + 1) * columns], first + i
-            most, total = row[0], row[0] * 0
+            most, total = row[0], room.dtype.type(0)
             for j in range(own):
                 most = max(most, row[j])
             for j in range(own):
@@ -167,7 +164,7 @@ def _attend(call: Any, item: int, one: Any, wide_one: Any, room: Any) -> None:
             for j in range(own, columns):
                 row[j] = 0
             logs[head * tokens + start + i0 + i] = most + np.log(total)
-            inverse = 1 / total
+            inverse = room.dtype.type(1) / total
             for j in range(own):
                 row[j] *= inverse
         multiply(
@@ -189,15 +186,15 @@ def _document(call: Any, number: int) -> Any:
 
 @njit(inline="always")
 def _tensors(call: Any, one: Any, wide: Any) -> Any:
-    q, k, v = alike(call[Q], _ALL, one), alike(call[K], _ALL, one), alike(call[V], _ALL, one)
-    return q, k, v, alike(call[OUT], _ALL, one), alike(call[LOGS], _ALL, wide), alike(call[FACTORS], _ALL, wide)
+    q, k, v = alike(call[Q], ALL, one), alike(call[K], ALL, one), alike(call[V], ALL, one)
+    return q, k, v, alike(call[OUT], ALL, one), alike(call[LOGS], ALL, wide), alike(call[FACTORS], ALL, wide)
 
 
 @njit(**FAST)
 def _attend_back(call: Any, item: int, one: Any, wide_one: Any, room: Any) -> None:
     q, k, v, out, logs, factors = _tensors(call, one, wide_one)
-    grad, dq = alike(call[GRAD], _ALL, one), alike(call[DQ], _ALL, one)
-    dk_parts, dv_parts = alike(call[DK_PARTS], _ALL, wide_one), alike(call[DV_PARTS], _ALL, wide_one)
+    grad, dq = alike(call[GRAD], ALL, one), alike(call[DQ], ALL, one)
+    dk_parts, dv_parts = alike(call[DK_PARTS], ALL, wide_one), alike(call[DV_PARTS], ALL, wide_one)
     heads, width, tokens = call[HEADS], call[WIDTH], call[TOKENS]
     document, head = item // heads, item % heads
     start, length, before, first_row = _document(call, document)
@@ -235,7 +232,7 @@ def _attend_back(call: Any, item: int, one: Any, wide_one: Any, room: Any) -> No
             row, d_row = shares[i * columns : (i + 1) * columns], d_scores[i * columns : (i + 1) * columns]
             own = first + i if i < count else 0
             if own:
-                log, overlap = logs[head * tokens + token + i], scale * 0
+                log, overlap = logs[head * tokens + token + i], room.dtype.type(0)
                 answer = out[at_out + i * heads * width :]
                 g = grads[i * wide :]
                 for e in range(width):
@@ -271,8 +268,8 @@ def _attend_back(call: Any, item: int, one: Any, wide_one: Any, room: Any) -> No
 
 @njit(**FAST)
 def _gather(call: Any, item: int, one: Any, wide: Any) -> None:
-    dk, dv = alike(call[DK], _ALL, one), alike(call[DV], _ALL, one)
-    dk_parts, dv_parts = alike(call[DK_PARTS], _ALL, wide), alike(call[DV_PARTS], _ALL, wide)
+    dk, dv = alike(call[DK], ALL, one), alike(call[DV], ALL, one)
+    dk_parts, dv_parts = alike(call[DK_PARTS], ALL, wide), alike(call[DV_PARTS], ALL, wide)
     for token in range(_TOKENS_AT_ONCE * item, min(_TOKENS_AT_ONCE * (item + 1), call[TOKENS])):
         _add_up(call, token, dk_parts, dk)
         _add_up(call, token, dv_parts, dv)
@@ -301,10 +298,9 @@ def _add_up(call: Any, token: int, parts: Any, out: Any) -> None:
         place[e] = narrowed(sums[e], place)
 
 
-def _entry(held: Any, computed: Any) -> int:
-    """Address of what all threads run, for tensors that hold one type and are computed in another."""
+def _entry(held: Any, computed: Any) -> Callable[..., None]:
+    """What all threads run, for tensors that hold one type and are computed in another."""
 
-    @cfunc(types.void(types.voidptr), nopython=True, cache=True)
     def work(pointer):  # type: ignore[no-untyped-def]
         call = carray(pointer, (CALL_FIELDS,), np.int64)
         one, wide = np.empty(0, held), np.empty(0, computed)
@@ -319,13 +315,12 @@ def _entry(held: Any, computed: Any) -> int:
                 _gather(call, item, one, wide)
             item = draw(call, DRAWN)
 
-    return work.address
+    return work
 
 
-@cache
-def _compiled(dtype: torch.dtype) -> int:
-    with _COMPILING:
-        return _entry(*TYPES[dtype])
+def prepare(dtype: torch.dtype) -> None:
+    """Compiles for tensors of this dtype."""
+    address_of(_entry, dtype)
 
 
 # ---- what torch calls
@@ -383,15 +378,18 @@ class _Call:
         slopes: tuple[float, ...],
     ) -> None:  # fmt: skip
         tokens, heads, width = q_NHE.shape
+        assert k_NKE.shape == v_NKE.shape == (tokens, k_NKE.shape[1], width)
+        assert q_NHE.dtype == k_NKE.dtype == v_NKE.dtype
+        assert heads % k_NKE.shape[1] == 0, f"{heads} heads for {k_NKE.shape[1]} of keys"
         self.computed = torch.promote_types(q_NHE.dtype, torch.float32)
-        self._function = _compiled(q_NHE.dtype)
+        self._function = address_of(_entry, q_NHE.dtype)
         self.numbers = numbers = np.zeros(CALL_FIELDS, np.int64)
         lengths = [length + before for _, length, before in documents]
         self.rows = sum(lengths)
         firsts = [0, *accumulate(lengths)]
         longest_first = sorted(range(len(documents)), key=lambda n: -lengths[n])  # or one thread would be late
-        table = np.array([(*documents[n], firsts[n]) for n in longest_first], np.int64)
-        size = room_of(max(lengths), width)
+        table = np.array([(*documents[n], firsts[n]) for n in longest_first], np.int64).reshape(-1, DOCUMENT_FIELDS)
+        size = room_of(max(lengths, default=0), width)
         rooms = torch.empty(torch.get_num_threads(), size, dtype=self.computed)
         factors = torch.tensor([width**-0.5, *(slopes or [0.0] * heads)], dtype=self.computed)
         inputs = [_side_by_side(x) for x in (q_NHE, k_NKE, v_NKE)]

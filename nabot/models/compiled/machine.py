@@ -59,6 +59,7 @@ FEATURES = _features()
 
 # No stack traces out of compiled code, so it keeps to its bounds; sums may be taken in any order.
 FAST: dict[str, Any] = {"fastmath": True, "nogil": True, "error_model": "numpy", "boundscheck": False, "cache": True}
+ALL = 1 << 40  # numbers, more than there are: where they end, the code knows
 APART = 64  # bytes from one of the barrier's numbers to the next: two in one line of a cache would be fought over
 
 

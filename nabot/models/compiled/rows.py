@@ -5,23 +5,21 @@ copies of its own. Here a row is read once and written once, computed in float32
 What is computed is what `nabot.models.ops` says.
 """
 
-from functools import cache
-from threading import Lock
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from numba import carray, cfunc, njit, types
+from numba import carray, njit
 from torch import Tensor
 
-from nabot.models.compiled.machine import FAST, alike, draw, exp, narrowed, widened
-from nabot.models.compiled.team import TYPES, run
+from nabot.models.compiled.machine import ALL, FAST, alike, draw, exp, narrowed, widened
+from nabot.models.compiled.team import TYPES, address_of, run
 
 _NUMBERS_AT_ONCE = 1 << 14  # of an item: enough to be worth drawing, few enough that threads end together
-_ALL = 1 << 40  # more numbers than there are: where they end, the code knows
-_COMPILING = Lock()
 
-# What a call says, int64 each; what X to OUT_2 are, each function says. Steps count numbers, from row to row
+# What a call says, int64 each; what X to OUT are, each function says. Steps count numbers, from row to row.
+# KINDS: how many weights take turns, heads of a row, 1 for GELU, or tokens that are wanted.
 WHAT, DRAWN, ITEMS, ROWS, WIDTH, KINDS = range(6)
 X, Y, Z, WEIGHT, SCALE, OUT, X_ROW, Y_ROW, OUT_ROW = range(6, 15)
 X_PART, OUT_PART, NUMBER, AT_ONCE = range(15, 19)
@@ -32,7 +30,7 @@ NORM, NORM_BACK, TURN, GATE, GATE_BACK, SOFTMAX = range(6)
 @njit(**FAST)
 def _norm(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
     """Row n, normed with weight n mod KINDS; SCALE gets 1 / √(mean of squares + eps)."""
-    width, kinds, scales = call[WIDTH], call[KINDS], alike(call[SCALE], _ALL, wide)
+    width, kinds, scales = call[WIDTH], call[KINDS], alike(call[SCALE], ALL, wide)
     eps = alike(call[NUMBER], 1, wide)[0]
     for n in range(first, last):
         x, y = _row(call, X, X_ROW, n, one), _row(call, OUT, OUT_ROW, n, one)
@@ -40,7 +38,7 @@ def _norm(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
         for i in range(width):
             number = widened(x[i])
             squares += number * number
-        scale = 1 / np.sqrt(squares / width + eps)
+        scale = wide.dtype.type(1) / np.sqrt(squares / wide.dtype.type(width) + eps)
         scales[n] = scale
         for i in range(width):
             y[i] = narrowed(widened(x[i]) * scale * widened(w[i]), y)
@@ -49,14 +47,14 @@ def _norm(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
 @njit(**FAST)
 def _norm_back(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
     """OUT = (g - x̂ · mean(g · x̂)) · scale, g = Y · weight and x̂ = X · scale."""
-    width, kinds, scales = call[WIDTH], call[KINDS], alike(call[SCALE], _ALL, wide)
+    width, kinds, scales = call[WIDTH], call[KINDS], alike(call[SCALE], ALL, wide)
     for n in range(first, last):
         x, y, out = _row(call, X, X_ROW, n, one), _row(call, Y, Y_ROW, n, one), _row(call, OUT, OUT_ROW, n, one)
         w = alike(call[WEIGHT] + one.itemsize * (n % kinds) * width, width, one)
         scale, overlap = scales[n], wide.dtype.type(0)
         for i in range(width):
             overlap += widened(y[i]) * widened(w[i]) * widened(x[i])
-        overlap *= scale * scale / width
+        overlap *= scale * scale / wide.dtype.type(width)
         for i in range(width):
             out[i] = narrowed((widened(y[i]) * widened(w[i]) - widened(x[i]) * overlap) * scale, out)
 
@@ -92,17 +90,17 @@ def _gate(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
 @njit(**FAST)
 def _gate_back(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
     """The gradients of both halves, from Y, that of the product."""
-    width, is_gelu = call[WIDTH], call[KINDS] != 0
+    width, is_gelu, whole = call[WIDTH], call[KINDS] != 0, wide.dtype.type(1)
     for n in range(first, last):
         x, y, out = _row(call, X, X_ROW, n, one), _row(call, Y, Y_ROW, n, one), _row(call, OUT, OUT_ROW, n, one)
         up, out_up = x[width:], out[width:]
         for i in range(width):
             gate, grad = widened(x[i]), widened(y[i])
             share = _sigmoid(_inside(gate, is_gelu, wide), wide)
-            slope = wide.dtype.type(1)
+            slope = whole
             if is_gelu:
-                slope = wide.dtype.type(_TWICE_ROOT) * (1 + wide.dtype.type(3 * 0.044715) * gate * gate)
-            out[i] = narrowed(grad * widened(up[i]) * share * (1 + gate * (1 - share) * slope), out)
+                slope = wide.dtype.type(_TWICE_ROOT) * (whole + wide.dtype.type(3 * 0.044715) * gate * gate)
+            out[i] = narrowed(grad * widened(up[i]) * share * (whole + gate * (whole - share) * slope), out)
             out_up[i] = narrowed(grad * gate * share, out)
 
 
@@ -111,7 +109,7 @@ def _softmax(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
     """Row n of X, logits, becomes weight · softmax - shares, of KINDS wanted tokens Y and their shares Z that add up to
     the weight; SCALE gets the logarithm of the sum, OUT the logits of the wanted."""
     width, wanted = call[WIDTH], call[KINDS]
-    logs, all_tokens = alike(call[SCALE], _ALL, wide), alike(call[Y], _ALL, call)
+    logs, all_tokens = alike(call[SCALE], ALL, wide), alike(call[Y], ALL, call)
     for n in range(first, last):
         x, tokens = _row(call, X, X_ROW, n, one), all_tokens[n * wanted : (n + 1) * wanted]
         shares = alike(call[Z] + wide.itemsize * n * wanted, wanted, wide)
@@ -129,7 +127,7 @@ def _softmax(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
         for i in range(width):
             x[i] = narrowed(exp(widened(x[i]) - most) * scale, x)
         for k in range(wanted):
-            own = shares[k] * 0
+            own = wide.dtype.type(0)
             for other in range(wanted):  # a token may be wanted twice
                 if tokens[other] == tokens[k]:
                     own += shares[other]
@@ -153,13 +151,12 @@ def _sigmoid(x: Any, wide: Any) -> Any:
 
 @njit(inline="always")
 def _row(call: Any, what: int, step: int, n: int, one: Any) -> Any:
-    return alike(call[what] + one.itemsize * n * call[step], _ALL, one)
+    return alike(call[what] + one.itemsize * n * call[step], ALL, one)
 
 
-def _entry(held: Any, computed: Any) -> int:
-    """Address of what all threads run, for tensors that hold one type and are computed in another."""
+def _entry(held: Any, computed: Any) -> Callable[..., None]:
+    """What all threads run, for tensors that hold one type and are computed in another."""
 
-    @cfunc(types.void(types.voidptr), nopython=True, cache=True)
     def work(pointer):  # type: ignore[no-untyped-def]
         call = carray(pointer, (CALL_FIELDS,), np.int64)
         one, wide = np.empty(0, held), np.empty(0, computed)
@@ -180,13 +177,12 @@ def _entry(held: Any, computed: Any) -> int:
                 _softmax(call, first, last, one, wide)
             item = draw(call, DRAWN)
 
-    return work.address
+    return work
 
 
-@cache
-def _compiled(dtype: torch.dtype) -> int:
-    with _COMPILING:
-        return _entry(*TYPES[dtype])
+def prepare(dtype: torch.dtype) -> None:
+    """Compiles for tensors of this dtype."""
+    address_of(_entry, dtype)
 
 
 # ---- what torch calls
@@ -214,9 +210,10 @@ def turn(x_NHE: Tensor, cos_N1E: Tensor, sin_N1E: Tensor, sign: int = 1) -> Tens
     """Turns pairs as `ops.rotate` does; back with sign -1."""
     rows, heads, width = x_NHE.shape
     x = x_NHE if x_NHE.stride(2) == 1 else x_NHE.contiguous()
+    cos, sin = (_dense(t.to(x.dtype).expand(rows, 1, width)) for t in (cos_N1E, sin_N1E))
     out = torch.empty(x.shape, dtype=x.dtype)
     steps = {X_ROW: x.stride(0), X_PART: x.stride(1), OUT_ROW: heads * width, OUT_PART: width, Y_ROW: width}
-    _call(TURN, x, {X: x, Y: _dense(cos_N1E), Z: _dense(sin_N1E), OUT: out}, steps, rows, width, heads, sign)
+    _call(TURN, x, {X: x, Y: cos, Z: sin, OUT: out}, steps, rows, width, heads, sign)
     return out
 
 
@@ -238,7 +235,7 @@ def gate_back(grad_NF: Tensor, gate_up_NG: Tensor, is_gelu: bool) -> Tensor:
 
 def softmax_to_gradient(logits_MV: Tensor, tokens_MK: Tensor, shares_MK: Tensor) -> Tensor:
     """Log-probabilities of the wanted tokens [M, K]. The logits become their own gradient: of Σ share · -log-probability."""
-    shares, tokens = _dense(shares_MK), _dense(tokens_MK)
+    shares, tokens = _dense(shares_MK), _dense(tokens_MK.long())
     wanted, logs = torch.empty_like(shares), shares.new_empty(len(shares), 1)
     tensors = {X: logits_MV, Y: tokens, Z: shares, SCALE: logs, OUT: wanted}
     rows, width = logits_MV.shape
@@ -269,4 +266,4 @@ def _call(
         call[place] = tensor.data_ptr()
     for place, step in steps.items():
         call[place] = step
-    run(_compiled(like.dtype), call)
+    run(address_of(_entry, like.dtype), call)
