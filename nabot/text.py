@@ -487,6 +487,7 @@ ENGLISH: dict[str, str] = {
     "tune.no_base": "no base model given. Say which with --base, for example --base smollm2 (nabot models lists them).",
     "tune.skipped": "{count} faults passed over (--skip-faulty)",
     "tune.loading": "opening {base}",
+    "tune.compiling": "preparing the steps for this processor (half a minute the first time)",
     "tune.rehearsing": "asking the base everyday questions, so that it forgets little",
     "tune.stopped_early": "stopped before the first step. Go on with: nabot tune --resume {out!q}",
     "tune.finishing": "saving, reading again, comparing",

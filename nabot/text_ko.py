@@ -475,6 +475,7 @@ KOREAN: dict[str, str] = {
     "tune.no_base": "기반 모델을 지정하지 않았습니다. --base로 지정하십시오. 예: --base smollm2 (`nabot models`가 목록을 보여 줍니다).",
     "tune.skipped": "문제 {count}개를 건너뛰었습니다(--skip-faulty)",
     "tune.loading": "{base} 여는 중",
+    "tune.compiling": "이 프로세서에 맞게 단계를 준비하는 중(처음에는 30초쯤)",
     "tune.rehearsing": "덜 잊도록 기반 모델에게 일상 질문을 하는 중",
     "tune.stopped_early": "첫 단계 전에 멈추었습니다. 이어서 하려면: nabot tune --resume {out!q}",
     "tune.finishing": "저장하고, 다시 읽고, 비교하는 중",

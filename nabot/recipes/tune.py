@@ -33,6 +33,7 @@ from nabot.bot import ADAPTER, RUN, is_finished, is_unfinished, read_record, wri
 from nabot.conversation import Conversation
 from nabot.data import held_out_places, read_exam
 from nabot.errors import CheckpointError, ConfigError, Stopped
+from nabot.models.kernels import kernels_for
 from nabot.models.precision import choose_device
 from nabot.recipes.examples import said_most, split_examples
 from nabot.recipes.extend import with_rows_learning
@@ -267,6 +268,11 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
     if changed:  # the same run, but its sums may be added up in another order
         watcher.note(say("tune.ground_changed", changed=", ".join(changed)))
     rehearsed = _rehearsed(ready, config, out, watcher)
+    if opened.decoder.embedding.device.type == "cpu":
+        watcher.phase(say("tune.compiling"))
+        kernels_for(
+            opened.decoder.embedding
+        )  # here and not in the first step, whose seconds tell how long all will take
     torch.manual_seed(config.seed)
     _attach(opened, settings, out / RUN / plan.start if plan.start else None, ready.rows)
     opened.decoder.checkpoint = config.checkpoint
