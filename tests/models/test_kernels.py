@@ -1,6 +1,9 @@
 """What is compiled for tuning: that it is used where it can be, gives what torch's operators give, and fails quietly."""
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -42,6 +45,16 @@ def test_a_layer_is_that_of_torchs_operators(dtype: torch.dtype, threads: int, m
     tolerance = 1e-5 if dtype == torch.float32 else 0.06
     assert_close(ours, theirs, atol=tolerance, rtol=tolerance)
     assert_close(gradient, expected, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="torch's threads can be had where they are GNU's: on Linux")
+def test_what_is_compiled_now_computes_the_very_bits_of_what_a_later_program_finds_on_the_disk(tmp_path: Path) -> None:
+    program = "import test_kernels as t; print([x.numpy().tobytes().hex() for x in t.layer(t.torch.float32)])"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", program]
+    first = subprocess.run(command, env=environment, capture_output=True, check=True).stdout
+    assert list(tmp_path.rglob("*.nbi"))
+    assert subprocess.run(command, env=environment, capture_output=True, check=True).stdout == first
 
 
 def layer(dtype: torch.dtype) -> tuple[Tensor, Tensor]:

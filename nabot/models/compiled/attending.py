@@ -16,7 +16,7 @@ from numba import carray, njit
 from torch import Tensor
 
 from nabot.models.compiled.gemm import PANEL, multiply
-from nabot.models.compiled.machine import ALL, FAST, alike, draw, exp, narrowed, widened
+from nabot.models.compiled.machine import ALL, WITHIN, alike, draw, exp, narrowed, widened
 from nabot.models.compiled.team import address_of, run
 
 QUERIES = 32  # at a time
@@ -49,7 +49,7 @@ def _padded(count: int) -> int:
     return (count + PANEL - 1) // PANEL * PANEL
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _pack(
     source: Any, at: int, row: int, first: int, count: int, width: int, factor: Any, place: Any, rows: int
 ) -> None:
@@ -70,7 +70,7 @@ def _pack(
                 out[j] = 0
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _pack_across(source: Any, at: int, row: int, first: int, count: int, width: int, place: Any) -> None:
     """Rows `first` … `first + count` as columns of panels, each [width, PANEL]."""
     wide = _padded(width)
@@ -81,7 +81,7 @@ def _pack_across(source: Any, at: int, row: int, first: int, count: int, width: 
             out[e * PANEL] = widened(own[e])
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _as_columns(source: Any, head: int, row: int, start: int, length: int, before: int, width: int, place: Any) -> None:
     """Keys of a document, those before it included, as the columns of panels."""
     wide, keys = _padded(width), _padded(before + length)
@@ -90,7 +90,7 @@ def _as_columns(source: Any, head: int, row: int, start: int, length: int, befor
     _pack_across(source, start * row + head * width, row, before, length, width, place)
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _as_rows(source: Any, head: int, row: int, start: int, length: int, before: int, width: int, place: Any) -> None:
     """The same as rows."""
     keys, one = _padded(before + length), place.dtype.type(1)
@@ -98,7 +98,7 @@ def _as_rows(source: Any, head: int, row: int, start: int, length: int, before: 
     _pack(source, start * row + head * width, row, before, length, width, one, place, keys)
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _scores(q: Any, keys: Any, scores: Any, seen: int, first: int, count: int, wide: int, slope: Any) -> int:
     """Scores of `count` queries, of which the first sees `first` keys; returns how many columns they fill."""
     columns = min(_padded(first + count - 1), seen)
@@ -124,7 +124,7 @@ def _scores(q: Any, keys: Any, scores: Any, seen: int, first: int, count: int, w
     return columns
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _rows_of_queries(source: Any, at: int, row: int, count: int, width: int, factor: Any, place: Any) -> None:
     """[QUERIES, width] row after row; behind `count` zeros."""
     wide = _padded(width)
@@ -135,7 +135,7 @@ def _rows_of_queries(source: Any, at: int, row: int, count: int, width: int, fac
             out[e] = widened(own[e]) * factor
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _attend(call: Any, item: int, one: Any, wide_one: Any, room: Any) -> None:
     q, k, v, out, logs, factors = _tensors(call, one, wide_one)
     heads, width, tokens = call[HEADS], call[WIDTH], call[TOKENS]
@@ -177,7 +177,7 @@ def _attend(call: Any, item: int, one: Any, wide_one: Any, room: Any) -> None:
                 place[e] = narrowed(own[e], place)
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _document(call: Any, number: int) -> Any:
     at = call[TABLE] + 8 * DOCUMENT_FIELDS * number
     table = alike(at, DOCUMENT_FIELDS, call)
@@ -190,7 +190,7 @@ def _tensors(call: Any, one: Any, wide: Any) -> Any:
     return q, k, v, alike(call[OUT], ALL, one), alike(call[LOGS], ALL, wide), alike(call[FACTORS], ALL, wide)
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _attend_back(call: Any, item: int, one: Any, wide_one: Any, room: Any) -> None:
     q, k, v, out, logs, factors = _tensors(call, one, wide_one)
     grad, dq = alike(call[GRAD], ALL, one), alike(call[DQ], ALL, one)
@@ -266,7 +266,7 @@ def _attend_back(call: Any, item: int, one: Any, wide_one: Any, room: Any) -> No
             dv_parts[at + e] = d_values[i * wide + e]
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _gather(call: Any, item: int, one: Any, wide: Any) -> None:
     dk, dv = alike(call[DK], ALL, one), alike(call[DV], ALL, one)
     dk_parts, dv_parts = alike(call[DK_PARTS], ALL, wide), alike(call[DV_PARTS], ALL, wide)
@@ -275,7 +275,7 @@ def _gather(call: Any, item: int, one: Any, wide: Any) -> None:
         _add_up(call, token, dv_parts, dv)
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _add_up(call: Any, token: int, parts: Any, out: Any) -> None:
     """A token's gradient: what each query head of its group and each document that sees it gave."""
     heads, kv_heads, width = call[HEADS], call[KV_HEADS], call[WIDTH]

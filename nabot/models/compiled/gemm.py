@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
-from nabot.models.compiled.machine import FAST, FEATURES
+from nabot.models.compiled.machine import WITHIN, FEATURES
 
 PANEL = 32  # columns; whoever packs fills up with zeros
 _IS_WIDE = FEATURES.get("avx512f", False)  # 32 registers of 16 numbers; else 16 of 8
@@ -105,7 +105,7 @@ def _some_of(like, a, a_row, a_column, b, c, c_row, depth, more):  # type: ignor
     return code
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def multiply(
     like: Any, a: int, a_row: int, a_column: int, b: int, panel: int, c: int, c_row: int,
     rows: int, columns: int, depth: int, more: int,

@@ -59,6 +59,9 @@ FEATURES = _features()
 
 # No stack traces out of compiled code, so it keeps to its bounds; sums may be taken in any order.
 FAST: dict[str, Any] = {"fastmath": True, "nogil": True, "error_model": "numpy", "boundscheck": False, "cache": True}
+# The same, as a part of whatever calls it and on no disk by itself. A function that is also compiled alone may be called in
+# either form, which differ in their last bits: what was compiled just now, and what a later program finds on the disk.
+WITHIN = {**FAST, "cache": False, "forceinline": True}
 ALL = 1 << 40  # numbers, more than there are: where they end, the code knows
 APART = 64  # bytes from one of the barrier's numbers to the next: two in one line of a cache would be fought over
 

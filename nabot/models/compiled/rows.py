@@ -13,7 +13,7 @@ import torch
 from numba import carray, njit
 from torch import Tensor
 
-from nabot.models.compiled.machine import ALL, FAST, alike, draw, exp, narrowed, widened
+from nabot.models.compiled.machine import ALL, WITHIN, alike, draw, exp, narrowed, widened
 from nabot.models.compiled.team import TYPES, address_of, run
 
 _NUMBERS_AT_ONCE = 1 << 14  # of an item: enough to be worth drawing, few enough that threads end together
@@ -27,7 +27,7 @@ CALL_FIELDS = 19
 NORM, NORM_BACK, TURN, GATE, GATE_BACK, SOFTMAX = range(6)
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _norm(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
     """Row n, normed with weight n mod KINDS; SCALE gets 1 / √(mean of squares + eps)."""
     width, kinds, scales = call[WIDTH], call[KINDS], alike(call[SCALE], ALL, wide)
@@ -44,7 +44,7 @@ def _norm(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
             y[i] = narrowed(widened(x[i]) * scale * widened(w[i]), y)
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _norm_back(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
     """OUT = (g - x̂ · mean(g · x̂)) · scale, g = Y · weight and x̂ = X · scale."""
     width, kinds, scales = call[WIDTH], call[KINDS], alike(call[SCALE], ALL, wide)
@@ -59,7 +59,7 @@ def _norm_back(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
             out[i] = narrowed((widened(y[i]) * widened(w[i]) - widened(x[i]) * overlap) * scale, out)
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _turn(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
     """The pairs (i, i + WIDTH / 2) of each of KINDS heads, by cosines Y and sines Z of the row; NUMBER is -1 for back."""
     width, heads, sign = call[WIDTH], call[KINDS], alike(call[NUMBER], 1, wide)[0]
@@ -75,7 +75,7 @@ def _turn(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
                 out[i + half] = narrowed(b * widened(cos[i + half]) + sign * a * widened(sin[i + half]), out)
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _gate(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
     """OUT = x · σ(x) · up for the halves x and up of X, or x · σ(2 u(x)) · up: GELU by tanh."""
     width, is_gelu = call[WIDTH], call[KINDS] != 0
@@ -87,7 +87,7 @@ def _gate(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
             out[i] = narrowed(gate * _sigmoid(_inside(gate, is_gelu, wide), wide) * widened(up[i]), out)
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _gate_back(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
     """The gradients of both halves, from Y, that of the product."""
     width, is_gelu, whole = call[WIDTH], call[KINDS] != 0, wide.dtype.type(1)
@@ -104,7 +104,7 @@ def _gate_back(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
             out_up[i] = narrowed(grad * gate * share, out)
 
 
-@njit(**FAST)
+@njit(**WITHIN)
 def _softmax(call: Any, first: int, last: int, one: Any, wide: Any) -> None:
     """Row n of X, logits, becomes weight · softmax - shares, of KINDS wanted tokens Y and their shares Z that add up to
     the weight; SCALE gets the logarithm of the sum, OUT the logits of the wanted."""
