@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
-from nabot.models.compiled.machine import WITHIN, FEATURES
+from nabot.models.compiled.machine import FEATURES, WITHIN
 
 PANEL = 32  # columns; whoever packs fills up with zeros
 _IS_WIDE = FEATURES.get("avx512f", False)  # 32 registers of 16 numbers; else 16 of 8
