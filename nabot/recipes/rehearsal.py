@@ -9,7 +9,7 @@ the others was.   Sources: Robins 1995, "Catastrophic forgetting, rehearsal and 
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -33,19 +33,22 @@ _ROWS_AT_ONCE = 16
 
 
 def rehearsal(
-    opened: Opened, most: int, *, weight: float, note: Path, renderer: Renderer, base_bits: str = "dense"
-) -> list[Example]:
+    opened: Opened, most: int, *, weight: float, note: Path, renderer: Renderer, base_bits: str = "dense",
+    answered: Callable[[int, int], None] = lambda *_: None,
+) -> list[Example]:  # fmt: skip
     """One example for each of our questions, `most` at the most; their tokens count `weight` times.
 
     The base, held in `base_bits`, is asked as it is; what learns is asked by `renderer`, as it will be later. The answers
-    are kept in `note`, so that a resumed run learns the same ones.
+    are kept in `note`, so that a resumed run learns the same ones. `answered` hears how many of how many there are.
     """
     questions = everyday_questions()
     count = min(len(questions), most)
     if not count:
         return []
     if not note.exists():
-        rows = answers_of_base(opened, [questions[i * len(questions) // count] for i in range(count)], base_bits)
+        rows = answers_of_base(
+            opened, [questions[i * len(questions) // count] for i in range(count)], base_bits, answered
+        )
         write_file(note, _lines(rows))
     saved = list(json_lines(note))
     said = softened(opened.decoder, [_example(r["prompt"], r["answer"]) for r in saved], weight)
@@ -84,7 +87,9 @@ def everyday_questions() -> list[str]:
     return (files("nabot") / "recipes" / "rehearsal.txt").read_text(encoding="utf-8").splitlines()
 
 
-def answers_of_base(opened: Opened, questions: Sequence[str], base_bits: str) -> list[dict[str, Any]]:
+def answers_of_base(
+    opened: Opened, questions: Sequence[str], base_bits: str, answered: Callable[[int, int], None] = lambda *_: None
+) -> list[dict[str, Any]]:
     """Each question that the template takes, with the token ids of its prompt and of what the base answers.
 
     The same base gives the same answers to every run, so they are kept beside the models.
@@ -94,11 +99,11 @@ def answers_of_base(opened: Opened, questions: Sequence[str], base_bits: str) ->
     known = _known(known_in)
     unknown = [question for question, ids in prompts.items() if ids not in known]
     asked = [Conversation.ask(question) for question in unknown]
-    for question, answer in zip(
-        unknown, opened.dense_engine().generate(asked, Sampling(max_new_tokens=_MAX_NEW_TOKENS)), strict=True
-    ):
+    answers = opened.dense_engine().generate(asked, Sampling(max_new_tokens=_MAX_NEW_TOKENS))
+    for n, (question, answer) in enumerate(zip(unknown, answers, strict=True), 1):
         ids = prompts[question]
         known[ids] = {"question": question, "prompt": [*ids], "answer": [*answer.ids], "text": answer.text}
+        answered(n, len(unknown))
     if unknown:
         with contextlib.suppress(OSError):  # a home that cannot be written to costs only time
             write_file(known_in, _lines(known.values()))

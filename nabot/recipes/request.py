@@ -26,7 +26,9 @@ class Watcher:
     step: Callable[[RunState, StepStats], None] = lambda *_: None
     held_out: Callable[[RunState], None] = lambda _: None
     probe: Callable[[int, str, str], None] = lambda *_: None  # step, question, answer
+    rehearsed: Callable[[int, int], None] = lambda *_: None  # everyday questions answered by the base, of how many
     examined: Callable[[int, float], None] = lambda *_: None  # step, share of right answers
+    stopping: Callable[[int], None] = lambda _: None  # after which step, because a signal came
     note: Callable[[str], None] = lambda _: None  # something worth knowing, in words
 
 

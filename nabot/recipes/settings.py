@@ -19,13 +19,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from nabot.adapters import METHODS, AdapterConfig, LoraConfig, VirtualConfig, WholeConfig
 from nabot.adapters.virtual import VirtualMethod
 from nabot.errors import ConfigError
-from nabot.text import near_names, say
+from nabot.text import near_names, nearest, say
 from nabot.train.config import TrainConfig
 
 QLORA = "qlora"  # LoRA in a word of its own, see `recipes/qlora.py`
 METHOD_NAMES = ("lora", QLORA, *(method for method in METHODS if method != "lora"))  # what a person may ask for
 _LORAS = ("lora", QLORA)
 _THREADS_A_CORE = 4
+_A_SLIP = 0.75  # so alike is a key to the one that was meant: nobody needs the others
 _TOP_LAYERS = 4  # that `freeze` leaves to learn
 _VIRTUAL: dict[str, VirtualMethod] = {method: method for method in get_args(VirtualMethod)}
 _RECORDS: dict[str, Any] = {"lora": LoraConfig, "virtual": VirtualConfig, "whole": WholeConfig, "train": TrainConfig}
@@ -64,7 +65,10 @@ class Settings:
         for key in values:
             if key not in known:
                 near = near_names(key, list(known))
-                raise ConfigError(say("settings.unknown", key=key, near=near, known=", ".join(known)))
+                listed = (
+                    "" if nearest(key, list(known), alike=_A_SLIP) else say("settings.known", known=", ".join(known))
+                )
+                raise ConfigError(say("settings.unknown", key=key, near=near, known=listed))
         changes = {key: _converted(key, value, known[key]) for key, value in values.items()}
         if "rank" in changes and "alpha" not in changes and self.lora.alpha == 2 * self.lora.rank:
             changes["alpha"] = 2.0 * changes["rank"]

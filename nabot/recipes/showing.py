@@ -23,27 +23,17 @@ _BAR_CELLS = 24
 _BETWEEN_UPDATES_S, _BETWEEN_LINES_S = 0.2, 15.0
 
 
-class StepLine:
-    """The progress of a tuning run in words; the time that is left is counted from the first step it hears of."""
-
-    def __init__(self) -> None:
-        self._first: tuple[int, float] | None = None
-
-    def text(self, state: RunState, stats: StepStats) -> str:
-        """After each step of the loop."""
-        if self._first is None:
-            self._first = (state.step - 1, state.seconds)
-        done, total = state.step - self._first[0], state.total_steps
-        a_step = (state.seconds - self._first[1]) / done if done > 1 else state.seconds / max(1, state.step)
-        return say(
-            "tune.bar_text",
-            step=state.step,
-            total=total or "?",
-            loss=stats.loss,
-            speed=state.tokens / max(state.seconds, 1e-9),
-            left=human_seconds((total - state.step) * a_step) if total else "?",
-            memory=human_bytes(used_memory_bytes()),
-        )
+def step_line(state: RunState, stats: StepStats) -> str:
+    """The progress of a tuning run in words, after a step of the loop."""
+    return say(
+        "tune.bar_text",
+        step=state.step,
+        total=state.total_steps or "?",
+        loss=stats.loss,
+        speed=state.tokens / max(state.seconds, 1e-9),
+        left="?" if state.seconds_left is None else human_seconds(state.seconds_left),
+        memory=human_bytes(used_memory_bytes()),
+    )
 
 
 def generate_line(state: Progress) -> str:
@@ -74,10 +64,10 @@ def shown() -> MakeWatcher:
 
 def tune_watcher() -> Watcher:
     """For `nabot.tune`."""
-    line, words = _Line(), StepLine()
+    line = _Line()
 
     def step(state: RunState, stats: StepStats) -> None:
-        line.show(state.step, state.total_steps, words.text(state, stats))
+        line.show(state.step, state.total_steps, step_line(state, stats))
 
     return Watcher(
         phase=_print,
@@ -85,6 +75,7 @@ def tune_watcher() -> Watcher:
         step=step,
         held_out=lambda state: _print(say("tune.held_out", step=state.step, loss=state.held_out_loss)),
         examined=lambda step, accuracy: _print(say("tune.examined", step=step, accuracy=accuracy)),
+        stopping=lambda step: _print(say("tune.stopping", step=step)),
     )
 
 

@@ -2,13 +2,16 @@
 
 import contextlib
 import signal
+from collections.abc import Callable
 from typing import Any
 
 
 class Signals:
     """While it is entered, SIGINT and SIGTERM only leave a note; a second one ends the program at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[], None] = lambda: None) -> None:
+        """`told` is called with the first signal, to say that it was heard."""
+        self._told = told
         self.number = 0  # of the signal that came; 0 while none did
         self._old: dict[int, Any] = {}
 
@@ -26,3 +29,4 @@ class Signals:
             self.__exit__()
             raise KeyboardInterrupt
         self.number = number
+        self._told()

@@ -270,13 +270,12 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
     rehearsed = _rehearsed(ready, config, out, watcher)
     if opened.decoder.embedding.device.type == "cpu":
         watcher.phase(say("tune.compiling"))
-        kernels_for(
-            opened.decoder.embedding
-        )  # here and not in the first step, whose seconds tell how long all will take
+        # here and not in the first step, whose seconds tell how long all will take
+        kernels_for(opened.decoder.embedding)
     torch.manual_seed(config.seed)
     _attach(opened, settings, out / RUN / plan.start if plan.start else None, ready.rows)
     opened.decoder.checkpoint = config.checkpoint
-    stopping = Signals()
+    stopping = Signals(lambda: watcher.stopping(trainer.state.step + 1))
     progress = Progress(opened, plan.probes or _probe_questions(ready.rows), out / RUN, watcher)
     hooks = Hooks(
         on_step=watcher.step,
@@ -291,6 +290,9 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
         finished = trainer.run()
     if not finished:
         raise Stopped(say("tune.stopped", step=trainer.state.step, out=out), stopping.number)
+    if config.minutes and trainer.state.cursor < len(ready.learned):
+        rows = {"seen": trainer.state.cursor, "rows": len(ready.learned)}
+        watcher.note(say("tune.few_rows", minutes=f"{config.minutes:g}", steps=trainer.state.step, **rows))
     if config.keep == "best":
         trainer.restore_best()
         trainer.state.held_out_loss = trainer.state.best_loss
@@ -322,6 +324,7 @@ def _rehearsed(ready: _Ready, config: TrainConfig, out: Path, watcher: Watcher) 
             note=note,
             renderer=ready.renderer,
             base_bits=config.base_bits,
+            answered=watcher.rehearsed,
         )
     except KeyboardInterrupt as error:
         raise Stopped(say("tune.stopped_early", out=out), signal.SIGINT) from error

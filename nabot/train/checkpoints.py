@@ -33,6 +33,7 @@ class RunState:
     trained_tokens: int = 0
     seconds: float = 0.0  # within steps
     wall_seconds: float = 0.0
+    seconds_left: float | None = None  # about so many until the end; None: too early to tell
     first_loss: float | None = None
     last_loss: float | None = None
     held_out_loss: float | None = None

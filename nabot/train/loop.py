@@ -34,6 +34,7 @@ from nabot.train.schedule import factor
 from nabot.train.step import StepStats, is_finite, mean_loss, train_step, trainable
 
 _MEASURED_STEPS = 4  # of a run that was given minutes, before it chooses its length; the first is a warm-up
+_TYPICAL_STEPS = 50  # the newest, which tell how long the next will take
 
 
 def _nothing(*_: object) -> None:
@@ -184,6 +185,7 @@ class Trainer:
                 "seconds": round(seconds, 4),
             }
         )
+        state.seconds_left = self._seconds_left()
         self.hooks.on_step(state, stats)
 
     def _rows(self) -> range:
@@ -211,14 +213,31 @@ class Trainer:
         return factor(self.config.schedule, self.state.step, warmup, total or 300)
 
     def _is_done(self) -> bool:
-        state, config = self.state, self.config
-        if not state.total_steps and len(self._step_seconds) >= _MEASURED_STEPS:
-            left = (config.minutes or 0) * 60 - self.wall_seconds() - self._look_seconds - self._probe_seconds
-            typical = statistics.median(self._step_seconds[1:])
-            typical += self._look_seconds / self._interval(config.eval_every)
-            typical += self._probe_seconds / self._interval(config.probe_every)
-            state.total_steps = max(state.step, state.step + int(left / typical))
+        state, steps = self.state, len(self._step_seconds)
+        if not state.total_steps and steps:
+            left = self._minutes_left() - self._look_seconds - self._probe_seconds
+            more = int(left / self._typical_seconds())
+            if steps >= _MEASURED_STEPS or more <= 0:
+                state.total_steps = max(state.step, state.step + more)
         return bool(state.total_steps) and state.step >= state.total_steps
+
+    def _typical_seconds(self) -> float:
+        """Of a step, with its share of what is looked at now and then; the first step is a warm-up and counts alone."""
+        typical = statistics.median(self._step_seconds[1:][-_TYPICAL_STEPS:] or self._step_seconds)
+        typical += self._look_seconds / self._interval(self.config.eval_every)
+        return typical + self._probe_seconds / self._interval(self.config.probe_every)
+
+    def _minutes_left(self) -> float:
+        """Seconds of what the person gave."""
+        return (self.config.minutes or 0) * 60 - self.wall_seconds()
+
+    def _seconds_left(self) -> float | None:
+        if not self.state.total_steps:
+            return max(0.0, self._minutes_left())
+        if len(self._step_seconds) < 2:
+            return None
+        more = (self.state.total_steps - self.state.step) * self._typical_seconds()
+        return more + self._look_seconds + self._probe_seconds
 
     def wall_seconds(self) -> float:
         """Of the whole run, sessions before this one and their loading included."""

@@ -814,7 +814,7 @@ CASES: list[tuple[Build, tuple[str, ...]]] = [
     (no_rows_named, ("no rows given", "nabot tune rows.jsonl")),
     (no_such_row, ("rows.jsonl", "no row 999", "last good row is 24")),
     (checking_a_missing_file, ("nowhere.jsonl", "no such file", "check the name")),
-    (misspelled_setting, ("larning_rate", "Nearest: learning_rate", "Known")),
+    (misspelled_setting, ("larning_rate", "Nearest: learning_rate")),
     (setting_like_no_other, ("unknown setting foo.\nKnown",)),
     (target_like_no_other, ("no linear is called foo. Known",)),
     (setting_without_value, ("--set rank", "key=value")),

@@ -36,7 +36,7 @@ def test_the_picture_shows_lengths_languages_and_duplicates():
         "ko",
         "not known",
         "the same",
-        "33 % of them learned, 0.30 a character",
+        "33 % of them learned, 0.30 tokens a character",
         "1 question with",
         "phone 3",
     ):

@@ -7,7 +7,7 @@ import pytest
 from rich.text import Text
 
 from nabot.cli.output import LineBar, put_json
-from nabot.recipes.showing import StepLine
+from nabot.recipes.showing import step_line
 
 NUMBERS = ("120/350", "loss 2.345", "tokens/s", "left", "B")  # MB or GB: the memory of this process
 
@@ -17,9 +17,9 @@ def shown(width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     monkeypatch.setenv("COLUMNS", str(width))
     for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm")):  # a terminal, as far as rich knows
         monkeypatch.setenv(name, value)
-    bar, line = LineBar("tuning"), StepLine()
-    state = SimpleNamespace(step=120, seconds=100.0, total_steps=350, tokens=123_456)
-    bar.show(120, 350, line.text(state, SimpleNamespace(loss=2.345)))
+    bar = LineBar("tuning")
+    state = SimpleNamespace(step=120, seconds=100.0, total_steps=350, tokens=123_456, seconds_left=191.7)
+    bar.show(120, 350, step_line(state, SimpleNamespace(loss=2.345)))
     bar.stop()
     return Text.from_ansi(capsys.readouterr().err).plain
 

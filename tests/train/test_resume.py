@@ -113,7 +113,7 @@ def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
     assert probed == uninterrupted.probed
     assert metrics(folder) == metrics(tmp_path / "whole")
     ours, theirs = vars(process.trainer.state), vars(uninterrupted.trainer.state)
-    clocks = {"seconds", "wall_seconds"}
+    clocks = {"seconds", "seconds_left", "wall_seconds"}
     assert {k: v for k, v in ours.items() if k not in clocks} == {k: v for k, v in theirs.items() if k not in clocks}
 
 
@@ -285,7 +285,7 @@ def test_too_little_time_still_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     Clock(monkeypatch, seconds_a_step=100.0)
     process = Process(tmp_path, TrainConfig(**{**vars(CONFIG), "minutes": 0.1}))
     assert process.trainer.run()
-    assert process.trainer.state.step == 4
+    assert process.trainer.state.step == 1
 
 
 # ---- what goes wrong
