@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nabot.bot import REPORT
 from nabot.cli.hints import hint_at_korean_base
 from nabot.cli.output import LineBar, pulling, put_json, tell
 from nabot.data.encoding import require_file
@@ -146,4 +147,5 @@ def summary(figures: dict[str, Any]) -> str:
         memory=human_bytes(figures["peak_memory_bytes"]),
         first=figures["loss"]["first"],
         last=figures["loss"]["last"],
+        report=Path(figures["bot"]) / REPORT / "report.html",
     )

@@ -1,4 +1,4 @@
-"""The report of a bot: one page that needs no network and no script. In: a `Report`, out: report.html and report.json.
+"""The report of a bot: one page that needs no network and no script. In: a `Report`, out: report.html, report.json.
 
 The page is a Jinja template with autoescaping, so nothing that a model or a person wrote can become markup; its
 content security policy forbids scripts and loading besides. Words come from `nabot.text`, drawing from `figures`.
@@ -17,7 +17,7 @@ from nabot.evals.exam import Contestant, Sheet
 from nabot.evals.figures import Losses, loss_curve
 from nabot.evals.sections import answer_folds, flat, loss_caption, probe_stories
 from nabot.evals.table import exam_table, headings
-from nabot.evals.verdict import remarks, verdict
+from nabot.evals.verdict import loss_verdict, remarks, verdict
 from nabot.text import say
 
 _WIDE, _NARROW = (760, 320), (360, 260)  # pixels; a phone gets its own drawing instead of a shrunken one
@@ -25,7 +25,7 @@ _WIDE, _NARROW = (760, 320), (360, 260)  # pixels; a phone gets its own drawing 
 
 @dataclass(frozen=True)
 class Report:
-    """What there is to tell. `result` is what `exam.result` gave for these sheets; the rest may be empty.
+    """What there is to tell. `result` is what `exam.result` gave for these sheets; all but the title may be empty.
 
     `metrics` and `samples` are the lines of run/metrics.jsonl and run/samples.jsonl. Of `manifest`, "licences"
     ({"base": …, "data": …, "commercial": true, false or null}) has a place of its own, "settings" is left to
@@ -33,8 +33,8 @@ class Report:
     """
 
     title: str
-    result: Mapping[str, Any]
-    sheets: Mapping[Contestant, Sheet]
+    result: Mapping[str, Any] = field(default_factory=dict)
+    sheets: Mapping[Contestant, Sheet] = field(default_factory=dict)
     metrics: Sequence[Mapping[str, Any]] = ()
     samples: Sequence[Mapping[str, Any]] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -42,8 +42,10 @@ class Report:
 
 
 def write_report(folder: Path, report: Report) -> None:
-    """Writes report.html and report.json (what `nabot exam --json` prints) into `folder`, each in one step."""
-    write_json(folder / "report.json", report.result)
+    """Writes report.html and, of a bot that was examined, report.json (what `nabot exam --json` prints) into `folder`,
+    each in one step."""
+    if report.result:
+        write_json(folder / "report.json", report.result)
     write_file(folder / "report.html", report_page(report))
 
 
@@ -55,12 +57,8 @@ def report_page(report: Report) -> str:
     curves = [("wide", loss_curve(losses, *_WIDE)), ("narrow", loss_curve(losses, *_NARROW))]
     return _template().render(
         say=say,
-        title=report.title,
-        exam=report.result["exam"],
-        verdict=verdict(report.result),
-        remarks=remarks(report.result),
-        headings=headings(report.result),
-        rows=exam_table(report.result),
+        title=say("report.title" if report.result else "report.title_unexamined", title=report.title),
+        **(_examined(report.result) if report.result else _unexamined(losses)),
         losses=losses,
         curves=[(size, curve) for size, curve in curves if curve],
         loss_caption=loss_caption(losses),
@@ -71,6 +69,28 @@ def report_page(report: Report) -> str:
         commercial=say(f"report.licences.{_WORD[commercial]}"),
         inputs=list(flat({k: v for k, v in report.manifest.items() if k not in ("licences", "settings")})),
     )
+
+
+def _examined(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page says of an exam."""
+    return {
+        "exam": result["exam"],
+        "verdict": verdict(result),
+        "remarks": remarks(result),
+        "headings": headings(result),
+        "rows": exam_table(result),
+    }
+
+
+def _unexamined(losses: Losses) -> dict[str, Any]:
+    """What it says of a bot that has only been tuned: how its losses fell, and how to learn more."""
+    return {
+        "exam": "",
+        "verdict": loss_verdict(losses),
+        "remarks": [say("report.not_examined")],
+        "headings": [],
+        "rows": [],
+    }
 
 
 _WORD = {True: "free", False: "forbidden", None: "unknown"}

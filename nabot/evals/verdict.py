@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from nabot.evals.figures import Losses
 from nabot.text import say
 
 _HALF = 0.5
@@ -40,6 +41,17 @@ def verdict(result: Mapping[str, Any]) -> str:
         return say("evals.verdict.alone", who=who, share=percent(only["accuracy"]), rival=rival)
     fields = {"tuned": percent(tuned["accuracy"]), "base": percent(base["accuracy"]), "rival": _rival(results)}
     return say(f"evals.verdict.{_learned(tuned, base)}", **fields)
+
+
+def loss_verdict(losses: Losses) -> str:
+    """One sentence about a bot that was not examined: what its losses say."""
+    if len(losses.held_out) < 2:
+        return say("evals.verdict.unmeasured")
+    (_, begin), (_, end) = losses.held_out[0], losses.held_out[-1]
+    fields = {"begin": f"{begin:.2f}", "end": f"{end:.2f}"}
+    if not 0 <= end < begin:
+        return say("evals.verdict.loss_rose", **fields)
+    return say("evals.verdict.loss_fell", **fields, share=percent(1 - end / begin))
 
 
 def remarks(result: Mapping[str, Any]) -> list[str]:

@@ -11,15 +11,14 @@ from typing import Any
 
 from nabot.adapters import load_adapter
 from nabot.artifacts import read_json
-from nabot.bot import ADAPTER, REPORT, RUN, BotRecord, read_manifest
+from nabot.bot import ADAPTER, REPORT, BotRecord
 from nabot.data import ExamQuestion, read_exam, read_text
 from nabot.evals.exam import Contestant, Marked, Sheet, result, sit
-from nabot.evals.report import Report, write_report
 from nabot.recipes.opening import Opened, names_bot, open_base_of, open_source
+from nabot.recipes.reporting import write_page
 from nabot.sources import Progress
 from nabot.text import say
 from nabot.textmodel import Sampling
-from nabot.train.journal import read_journal
 
 _MAX_NEW_TOKENS = 64  # an exam asks for facts, not for essays
 
@@ -53,7 +52,7 @@ def examine(
         sheets["tuned"] = _sit("tuned", opened, questions, sampling, watcher)
     figures = result(str(exam), sheets)
     if record is not None:
-        write_report(folder / REPORT, _report(folder, record, figures, sheets))
+        write_page(folder, figures, sheets)
     return figures, sheets
 
 
@@ -88,16 +87,3 @@ def _sit(
     asked = [q for q in questions if q.group != "general"] if facts else questions
     watcher.sitting(contestant, len(asked))
     return sit(opened.engine(), asked, sampling, facts=facts, on_answer=watcher.answered)
-
-
-def _report(folder: Path, record: BotRecord, figures: dict[str, Any], sheets: dict[Contestant, Sheet]) -> Report:
-    manifest = read_manifest(folder)
-    return Report(
-        title=folder.name,
-        result=figures,
-        sheets=sheets,
-        metrics=read_journal(folder / RUN / "metrics.jsonl"),
-        samples=read_journal(folder / RUN / "samples.jsonl"),
-        settings=manifest["settings"],
-        manifest=manifest,
-    )

@@ -60,6 +60,7 @@ def _card(out: Path, record: BotRecord, figures: dict[str, Any]) -> str:
         out=out,
         base=record.base,
         licence=record.base_licence,
+        method=record.method,
         steps=figures["steps"],
         tokens=figures["tokens"],
         loss=figures["loss"]["last"],

@@ -22,10 +22,10 @@ _EXAM_QUESTIONS = 40  # of each look: enough to see a rise, few enough to wait f
 
 
 class Progress:
-    """Looks at one run."""
+    """Looks at one run; the watcher hears the first `told` answers, the journal has all."""
 
-    def __init__(self, opened: Opened, probes: Sequence[str], run: Path, watcher: Watcher) -> None:
-        self._opened, self._probes, self._watcher = opened, probes, watcher
+    def __init__(self, opened: Opened, probes: Sequence[str], run: Path, watcher: Watcher, *, told: int) -> None:
+        self._opened, self._probes, self._watcher, self._told = opened, probes, watcher, told
         self._samples, self._metrics = Journal(run / "samples.jsonl"), Journal(run / "metrics.jsonl")
         self._questions = _spread(read_exam(run / EXAM)) if (run / EXAM).exists() else []
 
@@ -33,9 +33,10 @@ class Progress:
         """Asks everything."""
         sampling = Sampling(max_new_tokens=_TOKENS)
         answers = self._opened.dense_engine().generate([Conversation.ask(q) for q in self._probes], sampling)
-        for question, answer in zip(self._probes, answers, strict=True):
+        for number, (question, answer) in enumerate(zip(self._probes, answers, strict=True)):
             self._samples.write({"step": state.step, "question": question, "answer": answer.text})
-            self._watcher.probe(state.step, question, answer.text)
+            if number < self._told:
+                self._watcher.probe(state.step, question, answer.text)
         if self._questions:  # also before the first step: the time that a look takes is measured then
             accuracy = sit(self._opened.dense_engine(), self._questions, sampling).figures()["accuracy"]
             self._metrics.write({"step": state.step, "accuracy": accuracy})

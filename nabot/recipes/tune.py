@@ -43,6 +43,7 @@ from nabot.recipes.opening import Opened, open_source
 from nabot.recipes.progress import Progress
 from nabot.recipes.qlora import spelt_out
 from nabot.recipes.rehearsal import longest_rehearsed, rehearsal
+from nabot.recipes.reporting import write_page
 from nabot.recipes.request import TuneRequest, Watcher
 from nabot.recipes.runfiles import (
     EXAM,
@@ -69,7 +70,7 @@ from nabot.train.step import trainable
 
 _BYTES_A_PARAMETER = 4 * 3 * 3  # float32 weight and two moments, in two checkpoints and one being written
 _STEPS_A_MINUTE = 30  # on a small machine, before the speed of this one is known
-_PROBES = 3
+_PROBES, _TOLD_PROBES = 10, 3  # asked for the report; and told while it learns
 _CHARACTERS_A_TOKEN = 8  # at most, in most texts
 
 
@@ -276,7 +277,9 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
     _attach(opened, settings, out / RUN / plan.start if plan.start else None, ready.rows)
     opened.decoder.checkpoint = config.checkpoint
     stopping = Signals(lambda: watcher.stopping(trainer.state.step + 1))
-    progress = Progress(opened, plan.probes or _probe_questions(ready.rows), out / RUN, watcher)
+    probes = plan.probes or _probe_questions(ready.rows, config)
+    told = len(plan.probes) or _TOLD_PROBES
+    progress = Progress(opened, probes, out / RUN, watcher, told=told)
     hooks = Hooks(
         on_step=watcher.step,
         on_held_out=watcher.held_out,
@@ -304,6 +307,7 @@ def _work(out: Path, plan: RunPlan, ready: _Ready, watcher: Watcher, began: floa
     write_manifest(
         out, record, plan, figures, rows=len(ready.rows), learned=len(ready.learned), held_out=len(ready.held_out)
     )
+    write_page(out)
     write_record(out, record)
     return figures
 
@@ -351,8 +355,12 @@ def _start_text(settings: Settings, opened: Opened, rows: Sequence[Conversation]
     return f"{opened.renderer.system}\n{said_most(learned, most)}".strip() or say("tune.start_text")
 
 
-def _probe_questions(rows: Sequence[Conversation]) -> tuple[str, ...]:
-    """A few of the person's own first questions, spread over the file."""
-    asked = [m.content for row in rows for m in row.messages[:2] if m.role == "user"]
+def _probe_questions(rows: Sequence[Conversation], config: TrainConfig) -> tuple[str, ...]:
+    """A few first questions, spread over the rows that are held out; over all rows if those are too few."""
+    apart = held_out_places(rows, count=config.held_out, seed=config.seed)
+    for some in ([row for place, row in enumerate(rows) if place in apart], rows):
+        asked = list(dict.fromkeys(m.content for row in some for m in row.messages[:2] if m.role == "user"))
+        if len(asked) >= _PROBES:
+            break
     places = sorted({i * len(asked) // _PROBES for i in range(_PROBES)})
     return tuple(asked[i] for i in places if i < len(asked))

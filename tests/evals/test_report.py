@@ -243,3 +243,23 @@ def test_nested_data_becomes_lines():
     assert list(flat(data)) == [
         ("a.b", "1"), ("a.c", "-"), ("d.1.e", "x"), ("d.2.e", "yes"), ("f", "1, y"), ("g", "0.0001"), ("i", "-"),
     ]  # fmt: skip
+
+
+# a bot that was not examined
+
+
+def test_a_bot_that_was_only_tuned_has_a_page_of_its_losses_and_answers(tmp_path):
+    write_report(tmp_path, Report("Bot", metrics=METRICS, samples=SAMPLES))
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "Its loss on rows that it never learned fell from 4.00 to 2.50, by 38 %." in page.text
+    assert "nabot exam BOT EXAM" in page.text
+    assert "Admiral." in page.text
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize(
+    ("held_out", "words"), [([4.0, 4.5], "did not fall: 4.00 before, 4.50 after"), ([4.0], "nothing was measured")]
+)
+def test_its_headline_says_what_the_losses_say(held_out, words):
+    metrics = [{"step": step, "held_out_loss": loss} for step, loss in enumerate(held_out)]
+    assert words in Page(report_page(Report("Bot", metrics=metrics))).text

@@ -18,7 +18,7 @@ from tiny_model import conversations, questions, write_rows, write_tiny_model
 import nabot
 from nabot.bot import is_finished, is_unfinished, read_manifest, read_record
 from nabot.cli import run
-from nabot.data import conversations_from
+from nabot.data import conversations_from, held_out_places
 from nabot.errors import ConfigError, DataError
 from nabot.recipes.opening import open_source
 from nabot.recipes.request import TuneRequest, Watcher
@@ -57,6 +57,32 @@ def model_whose_template_begins(words: str, folder: Path) -> Path:
 def written_order(folder: Path) -> list[str]:
     files = [path for path in folder.rglob("*") if path.is_file()]
     return [path.name for path in sorted(files, key=lambda path: path.stat().st_mtime_ns)]
+
+
+def test_ten_held_out_rows_are_asked_and_their_answers_are_on_the_page(tiny_model_folder: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    watcher = Watcher(probe=lambda step, question, answer: told.append(question))
+    rows = conversations(60)
+    tune(request(tmp_path / "bot", tiny_model_folder, rows, values={"held_out": 12}), watcher)
+    asked = {json.loads(line)["question"] for line in (tmp_path / "bot/run/samples.jsonl").read_text().splitlines()}
+    held_out = {
+        conversations_from(rows)[place].messages[0].content
+        for place in held_out_places(conversations_from(rows), count=12, seed=0)
+    }
+    assert len(asked) == 10 <= len(held_out)
+    assert asked <= held_out
+    assert len(set(told)) == 3
+    page = (tmp_path / "bot/report/report.html").read_text(encoding="utf-8")
+    assert all(question in page for question in asked)
+    assert not (tmp_path / "bot/report/report.json").exists()  # nobody has examined it
+
+
+def test_every_question_that_was_asked_for_is_told(tiny_model_folder: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    watcher = Watcher(probe=lambda step, question, answer: told.append(question))
+    mine = tuple(f"What about {word}?" for word in ("tea", "sleep", "rain", "stars"))
+    tune(request(tmp_path / "bot", tiny_model_folder, probes=mine), watcher)
+    assert set(told) == set(mine)
 
 
 def test_a_bot_has_all_its_files_and_its_record_is_the_last(tmp_path: Path, tiny_model_folder: Path) -> None:
