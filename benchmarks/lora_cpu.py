@@ -47,7 +47,7 @@ def measured(column: str, a: argparse.Namespace, folder: Path) -> dict[str, Any]
     ours = [sys.executable, str(HERE / "tune_cpu.py"), "--base", a.base, "--steps", str(a.steps), "--warmup", "1"]
     ours += ["--set", f"batch_size={a.batch}", "--set", "max_length=2048", "--write-ids", str(ids)]
     peer = [a.peer_python, str(HERE / "peers" / "trl_lora.py"), a.hf, str(ids), "--ids", "--sequential"]
-    peer += ["--steps", str(a.steps + 1), "--batch", str(a.batch), "--max-length", "2048"]
+    peer += ["--steps", str(a.steps + 1), "--warmup", "1", "--batch", str(a.batch), "--max-length", "2048"]
     dtypes = a.peer_dtypes
     if column == "avx2":
         ours += ["--set", "dtype=float32"]

@@ -19,10 +19,20 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+class Clock(TrainerCallback):
+    """When each step ended."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.ends.append(time.perf_counter())
 
 
 def main() -> None:
@@ -32,11 +42,13 @@ def main() -> None:
     trainer = made(a)
     if a.save_start:
         trainer.model.save_pretrained(a.save_start)
+    clock = Clock()
+    trainer.add_callback(clock)
     begun = time.perf_counter()
     trainer.train()
-    seconds = time.perf_counter() - begun
     log = [entry for entry in trainer.state.log_history if "num_tokens" in entry]
-    tokens = float(log[-1]["num_tokens"])
+    ends, seen = [begun, *clock.ends], [0.0, *(float(entry["num_tokens"]) for entry in log)]
+    seconds, tokens = ends[-1] - ends[a.warmup], seen[-1] - seen[a.warmup]
     result = {
         "peer": "trl",
         "dtype": a.dtype,
@@ -99,7 +111,8 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--adapter", help="PEFT folder to start from")
     p.add_argument("--save-start", metavar="DIR")
     p.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float32"])
-    p.add_argument("--steps", type=int, default=6)
+    p.add_argument("--steps", type=int, default=6, help="all of them")
+    p.add_argument("--warmup", type=int, default=0, help="the first of them, which are not timed")
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--rank", type=int, default=16)
     p.add_argument("--max-length", type=int, default=512)
