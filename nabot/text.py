@@ -580,7 +580,7 @@ ENGLISH: dict[str, str] = {
     "extend.done": "{out}: {count:,} new tokens ({first} to {last})",
     "extend.fewer": "only {learned:,} of the {wanted:,} come from the texts: nothing else in them occurs twice. More text gives more.",
     "extend.saved": "tokens a character: {before:.2f} before, {after:.2f} now ({saved:.0%} fewer), in {texts:,} texts held out",
-    "extend.next": "It is a base like any other, as long as the model below it stays; its new tokens learn with the rest (save_whole):\nnabot tune DATA --base {out!q} --out bots/mine",
+    "extend.next": "It is a base like any other, as long as the model below it stays; the rows of its new tokens learn beside LoRA (save_whole):\nnabot tune DATA --base {out!q} --out bots/mine",
     # ---- command line
     "error.interrupted": "stopped.",
     "word.yes": "yes",

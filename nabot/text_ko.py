@@ -566,7 +566,7 @@ KOREAN: dict[str, str] = {
     "extend.done": "{out}: 새 토큰 {count:,}개({first}부터 {last}까지)",
     "extend.fewer": "{wanted:,}개 가운데 {learned:,}개만 글에서 나왔습니다. 그 밖에는 두 번 나오는 것이 없습니다. 글이 많을수록 많이 나옵니다.",
     "extend.saved": "글자당 토큰: 전에는 {before:.2f}, 지금은 {after:.2f}({saved:.0%} 적음). 따로 떼어 둔 글 {texts:,}개에서 쟀습니다",
-    "extend.next": "바탕이 된 모델이 그대로 있는 동안에는 다른 기반 모델처럼 쓸 수 있습니다. 새 토큰은 나머지와 함께 학습됩니다(save_whole):\nnabot tune DATA --base {out!q} --out bots/mine",
+    "extend.next": "바탕이 된 모델이 그대로 있는 동안에는 다른 기반 모델처럼 쓸 수 있습니다. 새 토큰의 행은 LoRA와 함께 학습됩니다(save_whole):\nnabot tune DATA --base {out!q} --out bots/mine",
     # ---- command line
     "error.interrupted": "멈추었습니다.",
     "word.yes": "예",

@@ -2,7 +2,8 @@
 
 Whoever added tokens needs it: LoRA on the layers between cannot give a token what its own row should say. The copies are
 float32 whatever the base is computed in or packed as, because in bfloat16 most updates would round away; the base's own
-weights stay as they are. PEFT's `modules_to_save`.
+weights stay as they are. PEFT's `modules_to_save`. Where tokens were added, their rows alone learn: the gradient of a
+head reaches every row a little, and Adam would move all of them as far as those that are meant.
 """
 
 from collections.abc import Collection, Iterator
@@ -24,11 +25,11 @@ class LearnedEmbedding(nn.Module):
 
     base = None  # what a decoder has in this place
 
-    def __init__(self, embedding: nn.Parameter, name: str) -> None:
+    def __init__(self, embedding: nn.Parameter, name: str, first: int) -> None:
         super().__init__()
         self._name = name  # as Hugging Face calls the tensor
         self._base_weight = (embedding,)  # a tuple, because it is the decoder's parameter and not one of this module
-        self.learned = _copy(embedding)
+        self.learned = _copy(embedding, first)
 
     def forward(self, tokens_N: Tensor, weight_VD: Tensor) -> Tensor:
         return F.embedding(tokens_N, self.learned).to(weight_VD.dtype)
@@ -51,13 +52,15 @@ class LearnedHead(nn.Module):
 
     path = ""
 
-    def __init__(self, base: LinearGroup | None, embedding: nn.Parameter, learned: nn.Parameter | None) -> None:
+    def __init__(
+        self, base: LinearGroup | None, embedding: nn.Parameter, learned: nn.Parameter | None, first: int
+    ) -> None:
         super().__init__()
         self._frozen = (
             base,
             embedding,
         )  # a tuple, because they are not of this module: nobody learns or packs them here
-        self.learned = _copy(self.start()) if learned is None else learned
+        self.learned = _copy(self.start(), first) if learned is None else learned
         self.members = {_HEAD: len(self.learned)}
         self._rounded: Tensor | None = (
             None  # in fewer bits, for answering: a vocabulary is too much to round for each token
@@ -120,13 +123,14 @@ def meant_ends(decoder: Decoder, names: Collection[str]) -> frozenset[str]:
 
 def put_ends(decoder: Decoder, names: Collection[str], *, as_one: bool) -> None:
     """The same for exactly these; `as_one`: both with one weight. PEFT unties a tied model unless told otherwise."""
+    first = decoder.config.first_new_token
     if _EMBED in names:
-        decoder.reader = LearnedEmbedding(decoder.embedding, decoder.embedding_name).train(decoder.training)
+        decoder.reader = LearnedEmbedding(decoder.embedding, decoder.embedding_name, first).train(decoder.training)
     if _HEAD in names:
         shared = decoder.reader.learned if as_one and isinstance(decoder.reader, LearnedEmbedding) else None
         base = decoder.output
         assert base is None or isinstance(base, LinearGroup), type(base)
-        decoder.output = LearnedHead(base, decoder.embedding, shared).train(decoder.training)
+        decoder.output = LearnedHead(base, decoder.embedding, shared, first).train(decoder.training)
 
 
 def end_places(decoder: Decoder) -> Iterator[tuple[nn.Module, str, End]]:
@@ -158,5 +162,14 @@ def is_tied(decoder: Decoder) -> bool:
     return decoder.config.tie_embeddings
 
 
-def _copy(weight: Tensor) -> nn.Parameter:
-    return nn.Parameter(weight.detach().to(torch.promote_types(weight.dtype, torch.float32), copy=True))
+def _copy(weight: Tensor, first: int) -> nn.Parameter:
+    """Of which the rows from `first` on learn."""
+    copy = nn.Parameter(weight.detach().to(torch.promote_types(weight.dtype, torch.float32), copy=True))
+    if first:
+        copy.register_post_accumulate_grad_hook(lambda own: _forget(own.grad, first))
+    return copy
+
+
+def _forget(grad: Tensor | None, first: int) -> None:
+    if grad is not None:
+        grad[:first] = 0

@@ -51,7 +51,8 @@ class DecoderConfig:
     queries, before the E^-½ of all scores. Caps hold scores and logits within ± so much, by tanh; 0: they are as they are.
     `rotary_width`: how many features of a head turn; 0: all. `alibi`: of scores that fall with distance, the exponent of
     the flattest slope; 0: they do not. `clip_qkv`: q, k and v are cut off at ± so much; 0: they are not. `parallel`: the
-    MLP reads what attention reads, instead of its sum with what attention gives.
+    MLP reads what attention reads, instead of its sum with what attention gives. `first_new_token`: ids from it on were added
+    by `nabot tokenizer extend`; 0: none were.
     """
 
     vocab_size: int
@@ -79,6 +80,7 @@ class DecoderConfig:
     clip_qkv: float = 0.0
     parallel: bool = False
     gated_mlp: bool = True
+    first_new_token: int = 0
     family: str = "llama"  # `Family.model_type`: what the files call it and which decoder computes it
 
     def rope_of(self, layer: int) -> RopeConfig | None:

@@ -36,7 +36,9 @@ def with_more_rows(
     if set(rows) != _ends(config) or len(counts) != 1 or any(new.shape[1:] != (config.width,) for new in rows.values()):
         raise CheckpointError(say("models.bad_safetensors", path=folder / ROWS, reason=sorted(rows)))
     vocab_size = max(config.vocab_size, first + counts.pop())
-    return replace(config, vocab_size=vocab_size), (_longer(one, rows, first, vocab_size) for one in tensors)
+    first_new = config.first_new_token or first  # of a model that was made longer before, its own
+    longer = replace(config, vocab_size=vocab_size, first_new_token=first_new)
+    return longer, (_longer(one, rows, first, vocab_size) for one in tensors)
 
 
 def mean_rows(

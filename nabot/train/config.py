@@ -11,6 +11,7 @@ _STEPS_FOR_FACTS = 350
 _RATES = {"lora": 2e-3, "network": 3e-3, "full": 2e-4, "freeze": 2e-4}  # at width 576
 _RATES_IN_UNITS = {"prefix": 3e-2, "prompt": 3e-1}  # of the spread of what they begin as, at any width
 WHOLE_RATE = 1 / 40  # of an embedding or head beside LoRA, as a share of LoRA's (`save_whole`): what they stand at 2e-3
+NEW_ROWS_RATE = 1 / 2  # of the rows of tokens that were added, which learn alone: they begin far from where they belong
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from nabot.models.decoder import Decoder
 from nabot.text import say
 from nabot.train.batches import Example, microbatches
 from nabot.train.checkpoints import RunState, load_newest, remove_folder, save_checkpoint, set_tensors
-from nabot.train.config import WHOLE_RATE, TrainConfig
+from nabot.train.config import NEW_ROWS_RATE, WHOLE_RATE, TrainConfig
 from nabot.train.in_backward import InBackward
 from nabot.train.journal import Journal
 from nabot.train.masters import Masters
@@ -76,7 +76,7 @@ class Trainer:
         learning = trainable(decoder)
         self.masters = Masters(learning)
         self.optimizer = torch.optim.AdamW(
-            _groups(self.masters.moved, config.lora_plus),
+            _groups(self.masters.moved, config.lora_plus, new_rows=bool(decoder.config.first_new_token)),
             lr=self.peak_rate,
             betas=(config.adam_beta1, config.adam_beta2),
             eps=config.adam_epsilon,
@@ -286,13 +286,18 @@ class Trainer:
         return None if step is None else self.folder / "best" / f"step-{step:06d}"
 
 
-def _groups(learning: Mapping[str, nn.Parameter], lora_plus: float) -> list[dict[str, Any]]:
-    """What learns, in order, with the factor of its rate: a group for each factor."""
-    by_factor: dict[float, list[nn.Parameter]] = {}
+def _groups(learning: Mapping[str, nn.Parameter], lora_plus: float, *, new_rows: bool) -> list[dict[str, Any]]:
+    """What learns, in order: a group for each factor of the rate. `new_rows`: of embedding and head only these learn, and
+    the others must not decay either."""
+    ends = {"times": NEW_ROWS_RATE, "weight_decay": 0.0} if new_rows else {"times": WHOLE_RATE}
+    groups: list[dict[str, Any]] = []
     for name, parameter in learning.items():
-        times = lora_plus if ".lora_b." in name else WHOLE_RATE if name.endswith(".learned") else 1.0
-        by_factor.setdefault(times, []).append(parameter)
-    return [{"params": part, "times": times} for times, part in by_factor.items()]
+        kind = {"times": lora_plus} if ".lora_b." in name else ends if name.endswith(".learned") else {"times": 1.0}
+        group = next((g for g in groups if g.items() >= kind.items()), None)
+        if group is None:
+            groups.append(group := {"params": [], **kind})
+        group["params"].append(parameter)
+    return groups
 
 
 def _timed(work: Callable[[], None]) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from test_tokenizer_extending import korean
 from tiny_model import conversations, write_rows, write_tiny_model
 from tiny_models import random_weights, raw_config
@@ -102,6 +102,20 @@ def test_a_bot_is_tuned_on_it_and_its_new_rows_learn(tmp_path: Path, corpus: Pat
     assert run(["tune", str(rows), "--base", str(out), "--out", str(bot), "--epochs", "1"]) == 0
     config = json.loads((bot / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
     assert config["modules_to_save"]
+
+
+def test_the_old_rows_stay_as_they_were(tmp_path: Path, corpus: Path) -> None:
+    base, out, bot = write_tiny_model(tmp_path / "base"), tmp_path / "longer", tmp_path / "bot"
+    first = extend(ExtendRequest(str(base), out, [corpus], 20)).first_id
+    said = [{"messages": [{"role": "user", "content": t}, {"role": "assistant", "content": t}]} for t in korean(8)]
+    rows = write_rows(tmp_path / "rows.jsonl", said)
+    flags = ["--out", str(bot), "--epochs", "1", "--set", "weight_decay=0.1", "--set", "dtype=float32"]
+    assert run(["tune", str(rows), "--base", str(out), *flags]) == 0
+    before = load_decoder(out, dtype=torch.float32).embedding.data
+    saved = load_file(bot / "adapter" / "adapter_model.safetensors")
+    learned = next(tensor for name, tensor in saved.items() if "embed_tokens" in name)
+    assert torch.equal(learned[:first], before[:first])
+    assert not torch.equal(learned[first : first + 20], before[first : first + 20])
 
 
 def test_it_answers(tmp_path: Path, corpus: Path) -> None:
