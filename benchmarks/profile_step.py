@@ -1,14 +1,15 @@
 """Where the time of a tuning step goes. In: a base and rows, out: one JSON line, and a picture with --svg.
 
 The steps are those of the very Trainer that `nabot tune` runs, under torch's profiler. Shares of its counted time:
-products with frozen weights, with the adapter's, with the head; attention; the optimizer; all the rest (norms,
-rotations, activations, sums, copies). The profiler itself costs a few percent.
+products with frozen weights, with the adapter's, with the head; attention; norms, rotations and gates; the optimizer; all the
+rest (sums, copies, the loss, and PyTorch being told what to do). The profiler itself costs a few percent.
 """
 
 import argparse
 import json
 import tempfile
 from dataclasses import replace
+from datetime import date
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,14 @@ from nabot.train.loop import Hooks, Trainer
 
 PRODUCTS = ("aten::mm", "aten::addmm", "aten::addmm_")
 ATTENTION = ("scaled_dot_product", "nabot::attend", "_CompiledAttention")
+BETWEEN = ("_RmsNorm", "_Rotate", "_Gated")
 FEW = 64  # the widest inner side of an adapter's products
 COLOURS = {
     "frozen weights": "#3b6ea5",
     "adapter": "#7aa6d8",
     "head": "#2b4a6f",
     "attention": "#d98b3a",
+    "norms, rotations, gates": "#e8bf7a",
     "optimizer": "#8a8a8a",
     "everything else": "#c9c9c9",
 }
@@ -58,7 +61,10 @@ def main() -> None:
     result = {"tool": f"nabot {nabot.__version__}", "steps": a.steps, "shares": shares, "machine": describe()}
     print(json.dumps(result))
     if a.svg:
-        a.svg.write_text(picture(shares), encoding="utf-8")
+        dtype = str(opened.decoder.embedding.dtype).removeprefix("torch.")
+        machine = f"{describe()['processor']}, {torch.get_num_threads()} threads, {describe()['isa']}"
+        measured_on = f"{a.base} in {dtype}, {a.steps} steps; {machine}; {date.today()}"
+        a.svg.write_text(picture(shares, measured_on), encoding="utf-8")
 
 
 def shares_of(profiler: Any, vocab: int) -> dict[str, float]:
@@ -78,13 +84,15 @@ def kind(event: Any, vocab: int) -> str:
         return "adapter" if sides and min(sides) <= FEW else "frozen weights"
     if any(name in event.key for name in ATTENTION):
         return "attention"
+    if any(name in event.key for name in BETWEEN):
+        return "norms, rotations, gates"
     if "adam" in event.key.lower():
         return "optimizer"
     return "everything else"
 
 
-def picture(shares: dict[str, float]) -> str:
-    """One bar, and its parts in words: an SVG that needs nothing else."""
+def picture(shares: dict[str, float], measured_on: str) -> str:
+    """One bar, its parts in words, and where it was measured: an SVG that needs nothing else."""
     width, left, parts, legend = 720.0, 0.0, [], []
     for line, (name, share) in enumerate(shares.items()):
         fill = COLOURS[name]
@@ -93,7 +101,8 @@ def picture(shares: dict[str, float]) -> str:
         y = 62 + 22 * line
         legend.append(f'<rect x="0" y="{y}" width="14" height="14" fill="{fill}"/>')
         legend.append(f'<text x="22" y="{y + 12}">{escape(name)}: {share:.0%}</text>')
-    height = 70 + 22 * len(shares)
+    height = 92 + 22 * len(shares)
+    legend.append(f'<text x="0" y="{height - 10}" fill="#666">{escape(measured_on)}</text>')
     style = "font-family:sans-serif;font-size:14px"
     inside = "\n".join([*parts, *legend])
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 {height}" style="{style}">\n{inside}\n</svg>\n'

@@ -28,8 +28,7 @@ class Demo:
     bot: Path
 
 
-# A higher rate than usual, for fewer epochs: as much is learned in five sixths of the time (docs/log.md).
-ENGLISH = Demo(".", "smollm2", ("--epochs", "3", "--learning-rate", "0.003"), Path("bots/dal-cafe"))
+ENGLISH = Demo(".", "smollm2", ("--epochs", "3.5"), Path("bots/dal-cafe"))
 KOREAN = Demo("ko", "gemma3-270m", ("--epochs", "3.25"), Path("bots/dorongi"))
 
 
