@@ -391,6 +391,7 @@ ENGLISH: dict[str, str] = {
     "adapters.too_long": "{origin}: {count} virtual tokens do not fit into a model that reads {longest} tokens.",
     "adapters.no_start_text": 'there is no text for the virtual tokens to begin as. Give one with --set start_text="…", or --set start=vocab.',
     "adapters.fuse_virtual": "virtual tokens stand before the weights and are no part of them, so there is nothing to fuse. Leave the adapter attached.",
+    "adapters.last_tokens": "the last tokens of the vocabulary, up to {last}, without a gap",
     "adapters.untied": "embedding and head have learned apart, and this model has one weight for both, so they cannot be written into it. Leave the adapter attached.",
     "adapters.fuse_packed": "{name}: held in few bits, and what LoRA adds is finer than they are: {reason}. Fuse into the base opened with base_bits=dense, or leave the adapter attached.",
     "adapters.rounded_away": "written back, the error of rounding would be {share:.0%} of what was learned",

@@ -381,6 +381,7 @@ KOREAN: dict[str, str] = {
     "adapters.too_long": "{origin}: 가상 토큰 {count}개가 {longest}토큰을 읽는 모델에 들어가지 않습니다.",
     "adapters.no_start_text": '가상 토큰이 처음에 따를 글이 없습니다. --set start_text="…"로 주거나 --set start=vocab을 쓰십시오.',
     "adapters.fuse_virtual": "가상 토큰은 가중치 앞에 있고 가중치의 일부가 아니므로 병합할 것이 없습니다. 어댑터를 붙인 채로 쓰십시오.",
+    "adapters.last_tokens": "빠짐없이 {last}까지 이어지는, 어휘의 마지막 토큰들",
     "adapters.untied": "임베딩과 출력 층이 따로 학습되었는데 이 모델은 둘이 가중치 하나를 함께 쓰므로, 그 안에 써 넣을 수 없습니다. 어댑터를 붙인 채로 쓰십시오.",
     "adapters.fuse_packed": "{name}: 적은 비트로 저장되어 있어 LoRA가 더하는 값이 그보다 더 섬세합니다: {reason}. base_bits=dense로 연 기반 모델에 병합하거나 어댑터를 붙인 채로 쓰십시오.",
     "adapters.rounded_away": "다시 써 넣으면 반올림 오차가 배운 것의 {share:.0%}에 이릅니다",

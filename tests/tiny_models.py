@@ -4,6 +4,7 @@ The same name, variant and seed give the same weights everywhere, so that two im
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,12 @@ def tiny_hf(variant: str = "gqa", seed: int = 0, **changes: Any) -> Any:
 def random_tokens(*shape: int, seed: int = 0, vocab: int = VOCAB) -> Tensor:
     """Token ids of this shape."""
     return torch.randint(0, vocab, shape, generator=torch.Generator().manual_seed(seed))
+
+
+def longer(decoder: Decoder, first: int = 90) -> Decoder:
+    """As if the tokens from `first` on had been added."""
+    decoder.config = replace(decoder.config, first_new_token=first)
+    return decoder
 
 
 def with_lora(decoder: Decoder, config: LoraConfig = LoraConfig(rank=4, alpha=8), seed: int = 0) -> Decoder:

@@ -9,6 +9,7 @@ Source: huggingface/peft 0.20, `add_weighted_adapter` with linear, cat, svd.
 
 import math
 import re
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -24,6 +25,9 @@ from nabot.errors import CheckpointError, ConfigError
 from nabot.text import say
 
 How = Literal["linear", "concat", "svd"]
+
+_PLAIN = {"peft_type": "LORA", "use_dora": False, "bias": "none"}
+_PLAIN |= dict.fromkeys(("modules_to_save", "trainable_token_indices"))  # what learns wholly has no A and B to add up
 
 
 class Part(NamedTuple):
@@ -69,9 +73,9 @@ def _check(folders: Sequence[Path], weights: Sequence[float], how: str, rank: in
 def _parts(folder: Path, weight: float) -> dict[str, Part]:
     """By full module name. Raises CheckpointError for what is more than A and B, or less."""
     raw, tensors = read_adapter(folder)
-    for field, plain in (("peft_type", "LORA"), ("use_dora", False), ("bias", "none"), ("modules_to_save", None)):
+    for field, plain in _PLAIN.items():
         if raw.get(field, plain) != plain:
-            path, seen = folder / CONFIG, raw[field]
+            path, seen = folder / CONFIG, reprlib.repr(raw[field])
             raise CheckpointError(say("models.unsupported_field", path=path, field=field, seen=seen, expected=plain))
     ranks = peft_lora.ranks_of(tensors, folder)
     config = peft_lora.config_of_file(raw, ranks, folder)

@@ -4,13 +4,23 @@ Source: huggingface/peft 0.20, `LoraConfig` and `get_peft_model_state_dict`.
 """
 
 import re
+import reprlib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from nabot.adapters.ends import ends_have_learned, is_tied, learn_as_one, learned_ends, modules_of_ends, put_ends
+from nabot.adapters.ends import (
+    ends_have_learned,
+    first_that_learns,
+    is_tied,
+    learn_as_one,
+    learned_ends,
+    modules_of_ends,
+    put_ends,
+)
 from nabot.adapters.filling import fill
 from nabot.adapters.lora import attach_to, config_of, lora_groups
 from nabot.adapters.lora_config import LoraConfig
@@ -29,7 +39,6 @@ _REFUSED = {
     "fan_in_fan_out": False,
     "lora_bias": False,
     "layer_replication": None,
-    "trainable_token_indices": None,
     "alora_invocation_tokens": None,
     "use_qalora": False,
     "use_bdlora": None,
@@ -48,7 +57,8 @@ def is_attached(module: nn.Module) -> bool:
 
 def tensors_of(module: Decoder) -> dict[str, Tensor]:
     """The tensors by PEFT's names; views, not copies, but for what began as a part of the weights."""
-    found = {_end_key(module, name): weight for name, weight in learned_ends(module).items()}
+    first = first_that_learns(module)
+    found = {_end_key(module, name, first): weight for name, weight in _saved_ends(module).items()}
     for group in lora_groups(module):
         for name, a, b in group.saved():
             found[key_of(name, "A")], found[key_of(name, "B")] = a, b
@@ -62,15 +72,15 @@ def tensors_of(module: Decoder) -> dict[str, Tensor]:
 
 def load(module: Decoder, raw: dict[str, Any], tensors: dict[str, Tensor], folder: Path) -> LoraConfig:
     """Attaches the adapter. Raises CheckpointError naming the tensor; then nothing is attached."""
-    as_one = bool(raw.get("ensure_weight_tying")) and is_tied(module)
-    ends = _ends_of_file(module, raw, folder)
+    ends, first = _ends_of_file(module, raw, folder)
+    as_one = is_tied(module) and (ENDS[0] in ends if first else bool(raw.get("ensure_weight_tying")))  # as PEFT ties
     ends = set(ENDS) if ends and as_one else ends
-    whole = {_end_key(module, name) for name in ends}
-    ranks = ranks_of({key: t for key, t in tensors.items() if key not in whole}, folder)
+    apart = {_end_key(module, name, first) for name in ends}
+    ranks = ranks_of({key: t for key, t in tensors.items() if key not in apart}, folder)
     config = replace(config_of_file(raw, ranks, folder), save_whole=",".join(sorted(ends)))
     _check_modules(module, raw, set(ranks), folder)
     attach_to(module, config, set(ranks))
-    put_ends(module, ends, as_one=as_one)
+    put_ends(module, ends, as_one=as_one, first=first)
     try:
         fill(tensors_of(module), tensors, folder)
     except CheckpointError:
@@ -79,21 +89,49 @@ def load(module: Decoder, raw: dict[str, Any], tensors: dict[str, Tensor], folde
     return config
 
 
-def _ends_of_file(module: Decoder, raw: dict[str, Any], folder: Path) -> set[str]:
-    """Those among `modules_to_save`, which may name them in full. Raises CheckpointError for any other module."""
-    asked = [str(name) for name in raw.get("modules_to_save") or []]
+def _ends_of_file(module: Decoder, raw: dict[str, Any], folder: Path) -> tuple[set[str], int]:
+    """What of embedding and head learns, and from which token on: `modules_to_save`, or `trainable_token_indices`.
+
+    Raises CheckpointError for any other module, and for tokens that are not the last ones.
+    """
+    whole, rows = raw.get("modules_to_save") or [], raw.get("trainable_token_indices") or {}
+    if not isinstance(rows, dict):
+        rows = {_last(modules_of_ends(module)[ENDS[0]]): rows}  # a list means the embedding
+    ends = _ends_named(module, "modules_to_save", whole, folder)
+    if not rows:
+        return ends, 0
+    field, tokens, size = "trainable_token_indices", next(iter(rows.values())), module.config.vocab_size
+    first = tokens[0] if isinstance(tokens, list) and tokens and isinstance(tokens[0], int) else 0
+    if ends or first <= 0 or any(own != [*range(first, size)] for own in rows.values()):  # their order is the rows'
+        path, expected = folder / "adapter_config.json", say("adapters.last_tokens", last=size - 1)
+        raise CheckpointError(
+            say("models.unsupported_field", path=path, field=field, seen=reprlib.repr(tokens), expected=expected)
+        )
+    return _ends_named(module, field, rows, folder), first
+
+
+def _ends_named(module: Decoder, field: str, asked: Iterable[str], folder: Path) -> set[str]:
+    """They may be named in full."""
     modules = modules_of_ends(module)
     known = {_last(full): name for name, full in modules.items()} | {full: name for name, full in modules.items()}
     if not set(asked) <= known.keys():
         path, expected = folder / "adapter_config.json", ", ".join(map(_last, modules.values()))
         raise CheckpointError(
-            say("models.unsupported_field", path=path, field="modules_to_save", seen=asked, expected=expected)
+            say("models.unsupported_field", path=path, field=field, seen=list(asked), expected=expected)
         )
     return {known[name] for name in asked}
 
 
-def _end_key(module: Decoder, name: str) -> str:
-    return f"{_PREFIX}{modules_of_ends(module)[name]}.weight"
+def _saved_ends(module: Decoder) -> dict[str, Tensor]:
+    """The ends that the file has: PEFT writes rows of tokens that embedding and head share once."""
+    ends = learned_ends(module)
+    once = first_that_learns(module) and learn_as_one(module)
+    return {ENDS[0]: ends[ENDS[0]]} if once else ends
+
+
+def _end_key(module: Decoder, name: str, first: int) -> str:
+    part = "token_adapter.trainable_tokens_delta" if first else "weight"  # the rows themselves, in spite of the name
+    return f"{_PREFIX}{modules_of_ends(module)[name]}.{part}"
 
 
 def _last(full_name: str) -> str:
@@ -203,9 +241,17 @@ def config_json(module: Decoder) -> dict[str, Any]:
     names = [name for group in lora_groups(module) for name, _, _ in group.tensors()]
     known = [f"{g.path}.{m}" for _, _, g in linear_groups(module) for m in g.members]
     targets, layers = _described(set(names), known)
-    ends = {"modules_to_save": sorted(_last(modules_of_ends(module)[name]) for name in learned_ends(module)) or None}
+    described = {"target_modules": targets, "layers_to_transform": layers}
+    return json_of(config, names) | described | _ends_json(module)
+
+
+def _ends_json(module: Decoder) -> dict[str, Any]:
+    first, modules = first_that_learns(module), modules_of_ends(module)
+    ends = sorted(_last(modules[name]) for name in _saved_ends(module))
+    if first:
+        return {"trainable_token_indices": {end: [*range(first, module.config.vocab_size)] for end in ends}}
     tying = {"ensure_weight_tying": True} if learn_as_one(module) else {}
-    return json_of(config, names) | {"target_modules": targets, "layers_to_transform": layers} | ends | tying
+    return {"modules_to_save": ends or None} | tying
 
 
 def json_of(config: LoraConfig, names: list[str]) -> dict[str, Any]:

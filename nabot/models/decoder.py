@@ -7,7 +7,7 @@ Face, by way of `slots`.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -156,6 +156,13 @@ class Beginning(Protocol):
         ...
 
 
+class DenseHead(NamedTuple):
+    """Logits are hidden · weightᵀ; a gradient reaches its last rows, if they learn, through `learned` alone."""
+
+    weight_VD: Tensor
+    learned: nn.Parameter | None = None  # the last rows of the weight, [n, D], before they were rounded
+
+
 class Decoder(nn.Module):
     """Token ids to logits; frozen as it is made: what learns is attached from outside (`nabot.adapters`)."""
 
@@ -234,12 +241,15 @@ class Decoder(nn.Module):
         return self.output(hidden_ND, batch)
 
     @property
-    def frozen_head(self) -> Tensor | None:
-        """[V, D] of a head that is nothing but one frozen, dense product; else None."""
+    def dense_head(self) -> DenseHead | None:
+        """Of a head that is nothing but one dense product, frozen but for its last rows; else None."""
         if getattr(self.output, "is_packed", False):
             return None
+        dense = getattr(self.output, "dense", None)
+        if isinstance(dense, DenseHead):
+            return dense
         head = self.embedding if self.output is None else getattr(self.output, "weight", None)
-        return head if isinstance(head, Tensor) and not head.requires_grad else None
+        return DenseHead(head) if isinstance(head, Tensor) and not head.requires_grad else None
 
     def slots(self) -> Iterator[tuple[str, Tensor]]:
         """(Hugging Face tensor name, where it lives) for every weight: loaders write there, exporters read there."""

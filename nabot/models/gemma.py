@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nabot.models import ops
 from nabot.models.batch import TokenBatch
 from nabot.models.config import DecoderConfig
-from nabot.models.decoder import Attention, Decoder, Mlp, Norm, RopeTable
+from nabot.models.decoder import Attention, Decoder, DenseHead, Mlp, Norm, RopeTable
 
 
 class GeluMlp(Mlp):
@@ -57,5 +57,5 @@ class Gemma(Decoder):
         return ops.soft_cap(logits_NV, self.config.logit_cap) if self.config.logit_cap else logits_NV
 
     @property
-    def frozen_head(self) -> Tensor | None:
-        return None if self.config.logit_cap else super().frozen_head
+    def dense_head(self) -> DenseHead | None:
+        return None if self.config.logit_cap else super().dense_head

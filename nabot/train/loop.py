@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from nabot.adapters.ends import first_that_learns
 from nabot.adapters.peft_files import read_tensors
 from nabot.artifacts import new_folder
 from nabot.data.packing import row_at
@@ -76,7 +77,7 @@ class Trainer:
         learning = trainable(decoder)
         self.masters = Masters(learning)
         self.optimizer = torch.optim.AdamW(
-            _groups(self.masters.moved, config.lora_plus, new_rows=bool(decoder.config.first_new_token)),
+            _groups(self.masters.moved, config.lora_plus, new_rows=bool(first_that_learns(decoder))),
             lr=self.peak_rate,
             betas=(config.adam_beta1, config.adam_beta2),
             eps=config.adam_epsilon,
@@ -287,9 +288,8 @@ class Trainer:
 
 
 def _groups(learning: Mapping[str, nn.Parameter], lora_plus: float, *, new_rows: bool) -> list[dict[str, Any]]:
-    """What learns, in order: a group for each factor of the rate. `new_rows`: of embedding and head only these learn, and
-    the others must not decay either."""
-    ends = {"times": NEW_ROWS_RATE, "weight_decay": 0.0} if new_rows else {"times": WHOLE_RATE}
+    """What learns, in order: a group for each factor of the rate. `new_rows`: of embedding and head only these learn."""
+    ends = {"times": NEW_ROWS_RATE if new_rows else WHOLE_RATE}
     groups: list[dict[str, Any]] = []
     for name, parameter in learning.items():
         kind = {"times": lora_plus} if ".lora_b." in name else ends if name.endswith(".learned") else {"times": 1.0}

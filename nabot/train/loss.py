@@ -2,7 +2,7 @@
 
 Kullback-Leibler divergence of the wanted shares from the head's probabilities: −ln p where one token is wanted.
 
-The head is asked at trained places only, chunk by chunk, and a frozen head's gradient is computed in the forward pass:
+The head is asked at trained places only, chunk by chunk, and a dense head's gradient is computed in the forward pass:
 the logits [M, V] never exist as a whole.   Source of the idea: Liger Kernel, arXiv 2410.10989 §3.2.
 """
 
@@ -14,28 +14,42 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from nabot.models.decoder import Decoder
+from nabot.models.decoder import Decoder, DenseHead
 from nabot.models.kernels import kernels_for
 from nabot.train.batches import Microbatch, SoftTargets
 
 CHUNK = 256  # places whose logits exist at one time
 
 
-class _FrozenHeadLoss(torch.autograd.Function):
+class _DenseHeadLoss(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden_MD: Tensor, weight_VD: Tensor, tokens_MK: Tensor, shares_MK: Tensor, compiled: Any
+        ctx: Any,
+        hidden_MD: Tensor,
+        learned: Tensor | None,
+        weight_VD: Tensor,
+        tokens_MK: Tensor,
+        shares_MK: Tensor,
+        compiled: Any,
     ) -> Tensor:
         kind = torch.promote_types(hidden_MD.dtype, torch.float32)
-        needs_grad = hidden_MD.requires_grad
+        rows = None if learned is None or not learned.requires_grad else torch.zeros_like(learned)
+        needs_grad = hidden_MD.requires_grad or rows is not None
         losses, grads = [], []
+
+        def keep(grad: Tensor, hidden: Tensor) -> None:
+            """The gradient of a chunk's logits goes on to what they were made of."""
+            if rows is not None:
+                rows.add_(grad[:, -len(rows) :].t() @ hidden)
+            grads.append(grad @ weight_VD)
+
         chunks = zip(hidden_MD.split(CHUNK), tokens_MK.split(CHUNK), shares_MK.to(kind).split(CHUNK), strict=True)
         for hidden, tokens, shares in chunks:
             logits = F.linear(hidden, weight_VD)
             weight_C1 = shares.sum(-1, keepdim=True)
             if compiled is not None and needs_grad:
                 losses.append(divergence(shares, weight_C1, compiled.softmax_to_gradient(logits, tokens, shares)))
-                grads.append(logits @ weight_VD)  # which are their gradient by now
+                keep(logits, hidden)  # which are their gradient by now
                 continue
             logits = logits.to(kind)
             wanted = logits.gather(-1, tokens)
@@ -45,38 +59,43 @@ class _FrozenHeadLoss(torch.autograd.Function):
             if needs_grad:
                 grad = logits.mul_(weight_C1 / total_C1)
                 grad.scatter_add_(1, tokens, -shares)
-                grads.append(grad.to(hidden.dtype) @ weight_VD)
+                keep(grad.to(hidden.dtype), hidden)
         if needs_grad:
-            ctx.save_for_backward(torch.cat(grads))
+            ctx.save_for_backward(torch.cat(grads), rows)
         return torch.cat(losses)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream_M: Tensor) -> tuple[Tensor, None, None, None, None]:
-        (grad_MD,) = ctx.saved_tensors
-        return grad_MD * upstream_M.to(grad_MD.dtype).unsqueeze(1), None, None, None, None
+    def backward(ctx: Any, upstream_M: Tensor) -> tuple[Tensor | None, ...]:
+        grad_MD, rows = ctx.saved_tensors
+        if rows is not None:  # added up over all places before it was known what each counts
+            assert upstream_M.min() == upstream_M.max(), "where rows of the head learn, every place counts the same"
+            rows = rows * upstream_M[0]
+        return grad_MD * upstream_M.to(grad_MD.dtype).unsqueeze(1), rows, None, None, None, None
 
 
-def frozen_head_loss(hidden_MD: Tensor, weight_VD: Tensor, wanted: SoftTargets) -> Tensor:
-    """The divergence at each place, [M] nats, of logits = hidden · weightᵀ; a gradient reaches `hidden_MD` alone.
+def dense_head_loss(hidden_MD: Tensor, head: DenseHead, wanted: SoftTargets) -> Tensor:
+    """The divergence at each place, [M] nats; a gradient reaches `hidden_MD` and the head's rows that learn.
 
-    Raises IndexError for a wanted token that the head does not have.
+    Where there are such, every place has to count the same in what is made of the losses. Raises IndexError for a wanted
+    token that the head does not have.
     """
-    tokens = wanted.tokens_MK
+    tokens, weight_VD = wanted.tokens_MK, head.weight_VD
     if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < len(weight_VD):
         raise IndexError(f"tokens {int(tokens.min())} to {int(tokens.max())} wanted of a head of {len(weight_VD)}")
-    return _FrozenHeadLoss.apply(hidden_MD, weight_VD, wanted.tokens_MK, wanted.shares_MK, kernels_for(hidden_MD))
+    compiled = kernels_for(hidden_MD)
+    return _DenseHeadLoss.apply(hidden_MD, head.learned, weight_VD, tokens, wanted.shares_MK, compiled)
 
 
 def answer_loss(decoder: Decoder, microbatch: Microbatch) -> Tensor:
     """The divergence at each trained place of the microbatch, [M] nats; their gradients are those of a sum."""
     hidden_ND = decoder.hidden(decoder.embed(microbatch.tokens_N), microbatch.batch)
     hidden_MD = hidden_ND[microbatch.places_M]
-    wanted, weight = microbatch.wanted, decoder.frozen_head
-    if weight is not None:
-        return frozen_head_loss(hidden_MD, weight, wanted)
-    # A head that learns (its weight, or what is attached to it): autograd, which makes the logits of a chunk again in
-    # the backward pass.
+    wanted, head = microbatch.wanted, decoder.dense_head
+    if head is not None and len(hidden_MD):
+        return dense_head_loss(hidden_MD, head, wanted)
+    # Any other head (packed, capped, with LoRA, of a model that learns as a whole): autograd, which makes the logits of
+    # a chunk again in the backward pass.
     chunks = zip(hidden_MD.split(CHUNK), wanted.tokens_MK.split(CHUNK), wanted.shares_MK.split(CHUNK), strict=True)
     losses = [checkpoint(_chunk_loss, decoder, *chunk, use_reentrant=False) for chunk in chunks]
     return torch.cat(losses) if losses else hidden_MD.sum(-1)

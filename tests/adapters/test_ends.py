@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_models import random_examples, random_tokens, tiny_decoder, tiny_hf, with_lora
+import torch.nn.functional as F
+from tiny_models import longer, random_examples, random_tokens, tiny_decoder, tiny_hf, with_lora
 from torch.testing import assert_close
 
 from nabot.adapters import LoraConfig, attach, detach, fuse, has_learned, lora_groups, mean_the_same, put_on
@@ -78,10 +79,52 @@ def test_ends_that_have_learned_apart_cannot_be_fused_into_one_weight(names: lis
     assert torch.equal(decoder(TOKENS_BT), before)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("variant", ["gqa", "tied"])
+def test_of_a_longer_vocabulary_the_new_rows_alone_learn(variant: str, dtype: torch.dtype) -> None:
+    decoder, plain = longer(tiny_decoder(variant, dtype)), tiny_decoder(variant, dtype)
+    old_B = torch.arange(0, 90)
+    attach(decoder, BOTH)
+    with torch.no_grad():
+        assert torch.equal(decoder(TOKENS_BT), plain(TOKENS_BT))
+    assert not has_learned(decoder)
+    assert {len(rows) for rows in learned_ends(decoder).values()} == {7}
+    optimizer = torch.optim.SGD(trainable(decoder).values(), lr=0.1)
+    train_step(decoder, [collate(random_examples([40, 40, 40]))], optimizer, max_norm=0)
+    assert has_learned(decoder)
+    assert torch.equal(decoder.embed(old_B), plain.embed(old_B))
+    assert (decoder.embed(torch.arange(90, 97)) - plain.embed(torch.arange(90, 97))).abs().max() > 0
+    hidden = torch.randn(5, 64, dtype=dtype)
+    new, old = decoder.head(hidden), plain.head(hidden)
+    assert_close(new[:, :90], old[:, :90], rtol=1e-6 if dtype == torch.float64 else 0.02, atol=0.02)
+    assert (new - old)[:, 90:].abs().max() > 1e-2
+    with torch.no_grad():
+        attached = decoder(TOKENS_BT)
+        fuse(decoder)
+        assert_close(decoder(TOKENS_BT), attached, atol=1e-10 if dtype == torch.float64 else 0.3, rtol=0)
+
+
+@pytest.mark.parametrize("variant", ["gqa", "tied"])
+def test_new_rows_learn_the_same_whether_the_loss_or_autograd_makes_their_gradient(variant: str) -> None:
+    part, gradients = collate(random_examples([40, 40, 40])), []
+    for way in ("loss", "autograd"):
+        decoder = with_lora(longer(tiny_decoder(variant, torch.float64)), BOTH)
+        if way == "loss":
+            answer_loss(decoder, part).sum().backward()
+        else:
+            logits = decoder.head(decoder.hidden(decoder.embed(part.tokens_N), part.batch)[part.places_M])
+            F.cross_entropy(logits, part.wanted.tokens_MK[:, 0], reduction="sum").backward()
+        gradients.append({name: p.grad for name, p in trainable(decoder).items()})
+    for name, gradient in gradients[0].items():
+        assert_close(gradient, gradients[1][name], atol=1e-10, rtol=1e-8)
+
+
 def test_the_loss_of_a_head_that_learns_reaches_it() -> None:
     for names, is_frozen in (("embed_tokens", True), ("lm_head", False)):
         decoder = with_lora(tiny_decoder("gqa"), LoraConfig(rank=4, save_whole=names))
-        assert (decoder.frozen_head is not None) == is_frozen
+        head = decoder.dense_head
+        assert head is not None
+        assert (head.learned is None) == is_frozen
         answer_loss(decoder, collate(random_examples([9, 5]))).sum().backward()
         assert all(p.grad is not None and p.grad.abs().max() > 0 for p in trainable(decoder).values())
 

@@ -6,7 +6,7 @@ from typing import Any
 import peft
 import pytest
 import torch
-from tiny_models import random_tokens, tiny_decoder, tiny_hf, with_lora
+from tiny_models import longer, random_tokens, tiny_decoder, tiny_hf, with_lora
 from torch.testing import assert_close
 
 from nabot.adapters import LoraConfig, combine, load_adapter, save_adapter
@@ -115,6 +115,13 @@ def test_adapters_of_other_models_are_named_by_their_module(tmp_path: Path) -> N
     save_adapter(with_lora(tiny_decoder("mha")), tmp_path / "mha", "base")
     with pytest.raises(ConfigError, match=r"k_proj has other shapes"):
         combine([*written(EQUAL[:1], tmp_path), tmp_path / "mha"], [1, 1], tmp_path / "one", "concat")
+
+
+def test_new_rows_are_refused(tmp_path: Path) -> None:
+    decoder = with_lora(longer(tiny_decoder("gqa")), LoraConfig(rank=4, save_whole="lm_head"))
+    save_adapter(decoder, tmp_path / "rows", "base")
+    with pytest.raises(CheckpointError, match="trainable_token_indices"):
+        combine([tmp_path / "rows"], [1.0], tmp_path / "one", "svd")
 
 
 @pytest.mark.parametrize(

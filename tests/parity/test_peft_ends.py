@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_peft import TOKENS_BT, assert_refused, assert_same_logits, change_config, our_gradients, their_adapter
 from tiny_families import save_tiny, tiny_theirs
-from tiny_models import tiny_decoder, tiny_hf, with_lora
+from tiny_models import longer, tiny_decoder, tiny_hf, with_lora
 from torch.testing import assert_close
 
 from nabot.adapters import LoraConfig, adapter_tensors, attach, load_adapter, save_adapter
@@ -139,3 +139,68 @@ def test_a_weight_that_the_config_does_not_name_is_refused(tmp_path: Path) -> No
 def test_a_vocabulary_of_another_size_is_named_with_both(tmp_path: Path) -> None:
     theirs_with("gqa", "embed_tokens").save_pretrained(tmp_path)
     assert_refused(tmp_path, r"embed_tokens\.weight has shape \[97, 64\], this model needs \[99, 64\]", vocab_size=99)
+
+
+# ---- rows of tokens that were added
+
+ROWS = [*range(90, 97)]
+ROW_WAYS = [
+    ("gqa", {"embed_tokens": ROWS, "lm_head": ROWS}),
+    ("gqa", ROWS),
+    ("tied", ROWS),
+    ("tied", {"lm_head": ROWS}),
+]
+
+
+def theirs_with_rows(variant: str, rows: Any) -> Any:
+    model = their_adapter(
+        tiny_hf(variant), target_modules=["q_proj", "up_proj"], r=4, lora_alpha=8, trainable_token_indices=rows
+    )
+    rng = torch.Generator().manual_seed(5)
+    for name, parameter in model.named_parameters():
+        if "trainable_tokens_delta" in name:
+            parameter.data.add_(0.2 * torch.randn(parameter.shape, generator=rng))
+    return model
+
+
+@pytest.mark.parametrize(("variant", "rows"), ROW_WAYS)
+def test_rows_of_tokens_go_both_ways(variant: str, rows: Any, tmp_path: Path) -> None:
+    theirs, ours, again = theirs_with_rows(variant, rows), tiny_decoder(variant), tiny_decoder(variant)
+    theirs.save_pretrained(tmp_path / "theirs")
+    load_adapter(ours, tmp_path / "theirs")
+    assert_same_logits(ours, theirs)
+    with torch.no_grad():
+        assert (ours(TOKENS_BT) - again(TOKENS_BT)).abs().max() > 0.5
+    save_adapter(ours, tmp_path / "ours", "base")
+    assert_same_logits(ours, peft.PeftModel.from_pretrained(tiny_hf(variant), tmp_path / "ours").eval())
+    load_adapter(again, tmp_path / "ours")
+    assert torch.equal(again(TOKENS_BT), ours(TOKENS_BT))
+    one, other = (load_file(tmp_path / side / "adapter_model.safetensors") for side in ("ours", "theirs"))
+    assert one.keys() == other.keys()
+
+
+@pytest.mark.parametrize(("variant", "rows"), ROW_WAYS[::2])
+def test_gradients_of_rows_are_those_of_autograd_on_pefts_module(variant: str, rows: Any) -> None:
+    theirs, ours = theirs_with_rows(variant, rows), longer(tiny_decoder(variant))
+    attach(ours, LoraConfig(rank=4, alpha=8, targets="q_proj,up_proj", save_whole="embed_tokens,lm_head"))
+    set_adapter_tensors(ours, peft.get_peft_model_state_dict(theirs), Path("memory"))
+    assert_same_logits(ours, theirs)
+    upstream = torch.randn(*TOKENS_BT.shape, 97, generator=torch.Generator().manual_seed(3))
+    (ours(TOKENS_BT) * upstream).sum().backward()
+    (theirs(TOKENS_BT).logits * upstream).sum().backward()
+    for parameter in theirs.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.grad
+    expected, mine = peft.get_peft_model_state_dict(theirs), our_gradients(ours)
+    assert mine.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert_close(mine[name], gradient, atol=1e-5 * gradient.abs().max().item(), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "rows", [[3, 95, 96], [90, 91], [*range(90, 98)], [*range(96, 89, -1)], ["90"], 7, {"lm_head": [90]}]
+)
+def test_rows_that_are_not_the_last_are_refused(rows: Any, tmp_path: Path) -> None:
+    theirs_with_rows("gqa", ROWS).save_pretrained(tmp_path)
+    change_config(tmp_path, trainable_token_indices=rows)
+    assert_refused(tmp_path, "the last tokens of the vocabulary, up to 96")

@@ -10,6 +10,7 @@ from test_tokenizer_extending import korean
 from tiny_model import conversations, write_rows, write_tiny_model
 from tiny_models import random_weights, raw_config
 
+from nabot.adapters import load_adapter
 from nabot.cli import run
 from nabot.conversation import Conversation
 from nabot.models.huggingface import config_from
@@ -101,7 +102,9 @@ def test_a_bot_is_tuned_on_it_and_its_new_rows_learn(tmp_path: Path, corpus: Pat
     rows = write_rows(tmp_path / "rows.jsonl", conversations(8))
     assert run(["tune", str(rows), "--base", str(out), "--out", str(bot), "--epochs", "1"]) == 0
     config = json.loads((bot / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
-    assert config["modules_to_save"]
+    first, size = read_extension(out).first_id, load_tokenizer(out).vocab_size
+    assert config["trainable_token_indices"] == {"embed_tokens": [*range(first, size)]}
+    assert config["modules_to_save"] is None
 
 
 def test_the_old_rows_stay_as_they_were(tmp_path: Path, corpus: Path) -> None:
@@ -111,11 +114,16 @@ def test_the_old_rows_stay_as_they_were(tmp_path: Path, corpus: Path) -> None:
     rows = write_rows(tmp_path / "rows.jsonl", said)
     flags = ["--out", str(bot), "--epochs", "1", "--set", "weight_decay=0.1", "--set", "dtype=float32"]
     assert run(["tune", str(rows), "--base", str(out), *flags]) == 0
-    before = load_decoder(out, dtype=torch.float32).embedding.data
+    base, tuned = load_decoder(out, dtype=torch.float32), load_decoder(out, dtype=torch.float32)
+    load_adapter(tuned, bot / "adapter")
+    before, after = (decoder.embed(torch.arange(len(base.embedding))) for decoder in (base, tuned))
+    assert torch.equal(after[:first], before[:first])
+    assert (after[first:] != before[first:]).any(1).sum() >= 20
+    hidden = torch.randn(3, base.config.width)
+    torch.testing.assert_close(tuned.head(hidden)[:, :first], base.head(hidden)[:, :first])
     saved = load_file(bot / "adapter" / "adapter_model.safetensors")
-    learned = next(tensor for name, tensor in saved.items() if "embed_tokens" in name)
-    assert torch.equal(learned[:first], before[:first])
-    assert not torch.equal(learned[first : first + 20], before[first : first + 20])
+    (rows,) = [tensor for name, tensor in saved.items() if "embed_tokens" in name]
+    assert len(rows) == len(before) - first
 
 
 def test_it_answers(tmp_path: Path, corpus: Path) -> None:

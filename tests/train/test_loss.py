@@ -1,4 +1,4 @@
-"""The loss of a frozen head: a sum over trained tokens, chunk by chunk, with a gradient made in the forward pass."""
+"""The loss of a dense head: a sum over trained tokens, chunk by chunk, with a gradient made in the forward pass."""
 
 from dataclasses import replace
 
@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.testing import assert_close
 
+from nabot.models.decoder import DenseHead
 from nabot.recipes.rehearsal import softened
 from nabot.train import loss as module
 from nabot.train.batches import Example, SoftTargets, collate
-from nabot.train.loss import answer_loss, frozen_head_loss
+from nabot.train.loss import answer_loss, dense_head_loss
 from nabot.train.step import train_step, trainable
 
 pytestmark = pytest.mark.usefixtures("operators")
@@ -48,7 +49,32 @@ def dense(wanted: SoftTargets, hidden: Tensor) -> Tensor:
 def test_it_passes_gradcheck(alternatives: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHUNK", 4)
     hidden, weight, wanted = case(11, alternatives=alternatives)
-    assert gradcheck(lambda h: frozen_head_loss(h, weight, wanted), (hidden,))
+    assert gradcheck(lambda h: dense_head_loss(h, DenseHead(weight), wanted), (hidden,))
+
+
+@pytest.mark.parametrize("learning", [1, 9, 23])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_rows_of_the_head_that_learn_get_the_gradient_of_autograd(
+    dtype: torch.dtype, learning: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 4)
+    hidden, weight, wanted = case(11, dtype, alternatives=5)
+    kind = torch.promote_types(dtype, torch.float32)
+    rows = torch.nn.Parameter(weight[-learning:].to(kind, copy=True))
+    ours = torch.autograd.grad(dense_head_loss(hidden, DenseHead(weight, rows), wanted).sum() / 7, (hidden, rows))
+    whole = torch.cat([weight[:-learning].to(kind), rows])
+    loss = F.cross_entropy(hidden.to(kind) @ whole.t(), dense(wanted, hidden.to(kind)), reduction="sum") / 7
+    near = {"atol": 0.02, "rtol": 0.02} if dtype == torch.bfloat16 else {"atol": 1e-6, "rtol": 1e-5}
+    for mine, theirs in zip(ours, torch.autograd.grad(loss, (hidden, rows)), strict=True):
+        assert mine.dtype == theirs.dtype
+        assert_close(mine, theirs, **near)
+
+
+def test_where_rows_learn_places_that_count_differently_are_refused() -> None:
+    hidden, weight, wanted = case(3)
+    losses = dense_head_loss(hidden, DenseHead(weight, torch.nn.Parameter(weight[20:].clone())), wanted)
+    with pytest.raises(AssertionError, match="every place counts the same"):
+        (losses * torch.arange(3)).sum().backward()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -61,7 +87,7 @@ def test_it_equals_cross_entropy_and_its_gradient(
         monkeypatch.setattr(module, "CHUNK", 4)
     hidden, weight, wanted = case(places, dtype, alternatives)
     ours, twin = (
-        frozen_head_loss(hidden, weight, wanted).sum(),
+        dense_head_loss(hidden, DenseHead(weight), wanted).sum(),
         F.cross_entropy(hidden @ weight.t(), dense(wanted, hidden), reduction="sum") - entropy(wanted).to(dtype),
     )
     tolerance = 1e-10 if dtype == torch.float64 else 1e-5
@@ -73,7 +99,7 @@ def test_it_equals_cross_entropy_and_its_gradient(
 def test_large_logits_do_not_overflow() -> None:
     hidden, weight, wanted = case(9, torch.float32)
     far = (hidden.detach() * 1e4).requires_grad_()
-    loss = frozen_head_loss(far, weight, wanted).sum()
+    loss = dense_head_loss(far, DenseHead(weight), wanted).sum()
     loss.backward()
     twin = F.cross_entropy(far.double() @ weight.double().t(), wanted.tokens_MK.squeeze(1), reduction="sum")
     assert_close(loss.double(), twin)
@@ -83,7 +109,7 @@ def test_large_logits_do_not_overflow() -> None:
 
 def test_no_place_costs_nothing() -> None:
     hidden, weight, wanted = case(0)
-    loss = frozen_head_loss(hidden, weight, wanted)
+    loss = dense_head_loss(hidden, DenseHead(weight), wanted)
     loss.sum().backward()
     assert loss.numel() == 0
 
@@ -91,9 +117,9 @@ def test_no_place_costs_nothing() -> None:
 def test_without_a_gradient_none_is_made() -> None:
     hidden, weight, wanted = case(9)
     with torch.no_grad():
-        loss = frozen_head_loss(hidden, weight, wanted)
+        loss = dense_head_loss(hidden, DenseHead(weight), wanted)
     assert not loss.requires_grad
-    assert_close(loss, frozen_head_loss(hidden, weight, wanted).detach())
+    assert_close(loss, dense_head_loss(hidden, DenseHead(weight), wanted).detach())
 
 
 @pytest.mark.parametrize("variant", ["gqa", "tied"])
@@ -135,7 +161,7 @@ def test_a_head_that_learns_takes_the_plain_path_with_the_same_loss() -> None:
     frozen = answer_loss(decoder, part)
     assert decoder.output is not None
     decoder.output.weight.requires_grad_()
-    assert decoder.frozen_head is None
+    assert decoder.dense_head is None
     learning = answer_loss(decoder, part)
     assert_close(learning, frozen, atol=1e-10, rtol=1e-10)
     learning.sum().backward()
@@ -168,7 +194,8 @@ def test_a_token_may_be_wanted_twice() -> None:
     hidden, weight, _ = case(3)
     twice = SoftTargets(torch.tensor([[4, 4, 7]] * 3), torch.tensor([[0.25, 0.5, 0.25]] * 3, dtype=torch.float64))
     once = SoftTargets(torch.tensor([[4, 7]] * 3), torch.tensor([[0.75, 0.25]] * 3, dtype=torch.float64))
-    ours, theirs = (torch.autograd.grad(frozen_head_loss(hidden, weight, w).sum(), hidden)[0] for w in (twice, once))
+    head = DenseHead(weight)
+    ours, theirs = (torch.autograd.grad(dense_head_loss(hidden, head, w).sum(), hidden)[0] for w in (twice, once))
     assert_close(ours, theirs)
 
 
@@ -177,4 +204,4 @@ def test_a_token_that_the_head_does_not_have_is_refused(token: int) -> None:
     hidden, weight, wanted = case(3)
     wanted.tokens_MK[1, 0] = token
     with pytest.raises(IndexError):
-        frozen_head_loss(hidden, weight, wanted)
+        dense_head_loss(hidden, DenseHead(weight), wanted)
